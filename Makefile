@@ -1,0 +1,85 @@
+# `make` says what there is. Everything happens in .venv, with the versions in requirements.lock.
+#
+#   PYTHON=python3.12   another interpreter for .venv (3.11 or later)
+#   TORCH_INDEX=URL     another build of torch (CPU only, another CUDA): the package index to take it from.
+#                       Empty: the build that pip's own index offers. Run `make clean` before changing it.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.stamp-run
+TEST := $(VENV)/.stamp-test
+DEV := $(VENV)/.stamp-dev
+TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.lock)
+
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+QUICK_NOTEBOOKS := $(filter notebooks/01% notebooks/02%,$(NOTEBOOKS))
+OTHER_NOTEBOOKS := $(filter-out $(QUICK_NOTEBOOKS),$(NOTEBOOKS))
+
+# Two processes of one thread each are faster than one process of two threads, and give the same numbers everywhere.
+export OMP_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PYTEST := $(BIN)/pytest -n 2
+NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint types bench study clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(RUN) ## train, save and audit three networks on the embedded data; writes fairheads-demo/
+	$(BIN)/fairheads demo --out fairheads-demo
+
+test: $(TEST) ## the tests that are not slow, and notebooks 01 and 02
+	$(PYTEST) -m "not slow"
+	$(if $(QUICK_NOTEBOOKS),$(NBMAKE) $(QUICK_NOTEBOOKS),@echo "No notebook 01 or 02.")
+
+test-all: $(DEV) ## what `make test` leaves out: the slow tests and the other notebooks
+	$(PYTEST) -m slow || { code=$$?; if [ $$code -ne 5 ]; then exit $$code; fi; echo "No test is marked slow."; }
+	$(if $(OTHER_NOTEBOOKS),$(NBMAKE) $(OTHER_NOTEBOOKS),@echo "No notebook beside 01 and 02.")
+
+lint: $(DEV) ## ruff, and the order of the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: $(DEV) ## mypy --strict
+	$(BIN)/mypy
+
+bench: $(DEV) ## how long things take
+	$(BIN)/pytest tests/benchmarks
+
+study: $(RUN) ## the verdicts on Adult, from scratch
+	$(BIN)/python tests/studies/adult_verdicts.py
+
+clean: ## remove .venv, builds, caches and fairheads-demo/
+	rm -rf $(VENV) build dist *.egg-info fairheads-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	    .import_linter_cache .benchmarks
+	find fairheads cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per set of packages; a larger set contains the smaller ones.
+$(RUN): pyproject.toml requirements.lock | $(BIN)/pip
+	$(call install,.)
+	touch $(RUN)
+
+$(TEST): pyproject.toml requirements.lock | $(BIN)/pip
+	$(call install,.[test])
+	touch $(RUN) $(TEST)
+
+$(DEV): pyproject.toml requirements.lock | $(BIN)/pip
+	$(call install,.[dev])
+	touch $(RUN) $(TEST) $(DEV)
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+define install
+$(if $(TORCH_INDEX),$(BIN)/pip install --index-url '$(TORCH_INDEX)' '$(TORCH_PIN)')
+$(BIN)/pip install -c requirements.lock -e '$(1)'
+endef

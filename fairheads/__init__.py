@@ -1,0 +1,25 @@
+"""fairheads: has a network that was trained to be fair quietly learned to treat people by group?
+
+The map of the house, from the ground up (imports point down only; every name has one address):
+
+====================  =====================================================================
+``fairheads.errors``        exceptions and warnings
+``fairheads.sums``          mergeable accumulators: cell counts, moments
+``fairheads.results``       what every function returns: frozen, typed, plain
+``fairheads.metrics``       rates, disparities and their intervals (numpy only)
+``fairheads.data``          ``Dataset``, ``read_table``, the embedded ``adult``
+``fairheads.nets``          ``MLP`` and the two-headed ``TwoHeadNet``
+``fairheads.activations``   ``Network``: look at layers and edit them, leaving nothing behind
+``fairheads.constraints``   differentiable fairness constraints
+``fairheads.training``      one loop, several objectives
+``fairheads.models``        saved models in and out, no pickle
+``fairheads.twoheads``      the explicit baseline: coefficients, front, exact merge
+``fairheads.pathways``      readouts, swap, erasure, retention, the verdict
+``fairheads.planted``       networks whose answer is known
+``fairheads.twins``         the same recipe without the constraint, trained again
+``fairheads.reports``       text, Markdown and HTML pages made of results
+``fairheads.audit``         the one call that puts it together
+====================  =====================================================================
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,6 @@
+"""Looking inside a network: the `Network` protocol, and taps and edits that leave nothing behind."""
+
+from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
+from fairheads.activations.network import Network, TorchNetwork, as_network
+
+__all__ = ["Network", "TorchNetwork", "as_network", "edit_outputs", "evaluation_state", "tap_outputs"]

@@ -1,0 +1,94 @@
+"""Forward hooks with an owner: names resolved first, registered inside the guard, removed on every exit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+
+from fairheads.errors import InputError, LayerNotFoundError
+
+
+def find_layer(module: nn.Module, name: str) -> nn.Module:
+    """The submodule at torch's dotted path ``name``.
+
+    Raises
+    ------
+    LayerNotFoundError
+        If there is none; the message lists the layers there are, the nearest names first.
+    """
+    layers = dict(module.named_modules())
+    layers.pop("", None)
+    if name in layers:
+        return layers[name]
+    near = get_close_matches(name, layers, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(list(layers)[:20]) + (", ..." if len(layers) > 20 else "")
+    raise LayerNotFoundError(f"the network has no layer {name!r}.{hint} It has: {shown}.")
+
+
+def _tensor(name: str, output: object) -> Tensor:
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        raise InputError(
+            f"layer {name!r} returns {type(output).__name__}, not a tensor of floats; choose another layer."
+        )
+    return output
+
+
+@contextmanager
+def tap_outputs(module: nn.Module, names: Sequence[str], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """While open, every forward pass calls ``keep(name, copy of the output)`` for each named layer."""
+    found = [(name, find_layer(module, name)) for name in names]
+
+    def hook_of(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            keep(name, _tensor(name, output).detach().clone())
+
+        return hook
+
+    with ExitStack() as handles:
+        for name, layer in found:
+            handles.callback(layer.register_forward_hook(hook_of(name)).remove)
+        yield
+
+
+@contextmanager
+def edit_outputs(module: nn.Module, name: str, fn: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While open, every forward pass goes on from ``fn(output)`` of the named layer instead of its output.
+
+    ``fn`` gets a copy and must return a tensor of the same shape and type.
+    """
+    layer = find_layer(module, name)
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        before = _tensor(name, output)
+        after = fn(before.clone())
+        if after.shape != before.shape or after.dtype != before.dtype:
+            raise InputError(
+                f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype},"
+                f" got {tuple(after.shape)} {after.dtype}."
+            )
+        return after
+
+    handle = layer.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def evaluation_state(module: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; on exit every module's training flag and the random state are as before."""
+    flags = [(part, part.training) for part in module.modules()]
+    devices = {p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices)), torch.no_grad():
+        module.eval()
+        try:
+            yield
+        finally:
+            for part, flag in flags:
+                part.training = flag

@@ -1,0 +1,9 @@
+"""Rows with a label and a protected group: in memory, from tables, and the embedded Adult."""
+
+from fairheads.data.adult import adult
+from fairheads.data.dataset import BLOCK, Batch, Dataset, blocks
+from fairheads.data.preprocess import TableEncoder
+from fairheads.data.rows import RowRecord
+from fairheads.data.table import Table, read_table
+
+__all__ = ["BLOCK", "Batch", "Dataset", "RowRecord", "Table", "TableEncoder", "adult", "blocks", "read_table"]

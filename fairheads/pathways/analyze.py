@@ -1,0 +1,237 @@
+"""The pathway analysis of a network: measure every group against the reference, then judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import nn
+
+from fairheads.activations import Network, as_network
+from fairheads.data import Dataset
+from fairheads.errors import ConfigError, InputError
+from fairheads.metrics import difference_interval
+from fairheads.pathways.effects import decision_gap
+from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.measure import LayerMeasure, measure_inputs, measure_layer, measure_twin, within_group_aucs
+from fairheads.pathways.probes import score_auc_within_groups
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, collect, scores
+from fairheads.pathways.verdict import Background, Case, judge
+from fairheads.results import Number, PathwayReport
+
+SAMPLE = 20_000
+"""Default size of the bounded sample."""
+
+MIN_ROWS = 2 * JACKKNIFE_BLOCKS
+MIN_CLASS = 10
+MIN_COVERED = 0.5
+HEADS = ("compensating_head", "head_or_suppression", "aligned_use")
+
+
+def analyze_pathways(
+    model: Network | nn.Module,
+    data: Dataset,
+    *,
+    twins: Sequence[Network | nn.Module] = (),
+    reference: str | None = None,
+    layers: Sequence[str] | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    alpha: float = 0.05,
+    train_data: Dataset | None = None,
+    rows_disjoint: bool | None = None,
+    twins_matched: bool | None = None,
+) -> dict[str, PathwayReport]:
+    """The verdict on every group against the reference group, with its evidence.
+
+    Parameters
+    ----------
+    model : Network or nn.Module
+        Gives one logit a row.
+    data : Dataset
+        Rows that the model was NOT trained on, with labels and groups.
+    twins : sequence of networks
+        Trained like the model, on the same rows, without the constraint; at least 2 for a test, 5 or more for a
+        useful one. Without twins the strongest word is ``consistent_with_compensating_head``.
+    reference : str, optional
+        Name of the reference group; by default the largest.
+    layers : sequence of str, optional
+        Layers to look at; by default `Network.layers`. More layers widen the simultaneous intervals.
+    sample : int
+        Rows that interventions and their intervals run on, drawn with ``seed``. More rows narrow the
+        intervals and cost time in proportion.
+    alpha : float
+        Level of the test; groups are tested with Holm's correction.
+    train_data : Dataset, optional
+        The training rows, for the check that the model overfits like its twins.
+    rows_disjoint, twins_matched : bool, optional
+        What is known about training rows: that ``data`` holds none of them, that the twins used the same.
+
+    Returns
+    -------
+    dict of group to PathwayReport
+
+    Raises
+    ------
+    InputError, ConfigError, LayerNotFoundError
+        On one group only, a group of one row, an unknown reference or layer, or activations that are not finite.
+
+    Notes
+    -----
+    Not shown: that a network is lawful, or fair. Merit means the recorded label and no more: biased labels create or
+    hide every effect here.
+
+    References
+    ----------
+    Lohaus et al., NeurIPS 2022 (arXiv 2204.04440); Belrose et al., NeurIPS 2023 (LEACE).
+    """
+    if not 0 < alpha < 1 or sample < 1:
+        raise ConfigError(f"`alpha` must lie between 0 and 1 and `sample` be at least 1, got {alpha} and {sample}.")
+    network = as_network(model, layers=layers)
+    names = tuple(layers) if layers is not None else network.layers()
+    others = [as_network(twin, layers=names) for twin in twins]
+    sizes = np.bincount(data.group, minlength=len(data.group_names))
+    present = [i for i in range(len(sizes)) if sizes[i] > 0]
+    reference_code = _reference(data, sizes, reference)
+    for code in present:
+        if sizes[code] < 2:
+            raise InputError(f"group {data.group_names[code]!r} has one row; nothing can be said about it.")
+    if len(present) < 2:
+        raise InputError(f"at least two groups are needed, got only {data.group_names[present[0]]!r}.")
+    cases = []
+    for code in present:
+        if code == reference_code:
+            continue
+        rows = np.flatnonzero((data.group == code) | (data.group == reference_code))
+        if len(rows) > sample:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+        background = Background(rows_disjoint, twins_matched if others else None)
+        pair = _Pair(data.take(rows), code, reference_code, names, seed)
+        cases.append(_case(network, others, pair, background, train_data))
+    return _judged(cases, alpha)
+
+
+def _reference(data: Dataset, sizes: np.ndarray, reference: str | None) -> int:
+    if reference is None:
+        return int(sizes.argmax())
+    if reference not in data.group_names:
+        raise ConfigError(f"`reference` must be one of the groups {list(data.group_names)}, got {reference!r}.")
+    return data.group_names.index(reference)
+
+
+def _judged(cases: list[Case], alpha: float) -> dict[str, PathwayReport]:
+    """Holm over groups: each is judged at alpha / m, those found leave, the rest are judged at alpha / (m - found)."""
+    found: dict[str, PathwayReport] = {}
+    left = list(cases)
+    while left:
+        level = alpha / len(left)
+        judged = [judge(case, alpha=level) for case in left]
+        heads = {report.group: report for report in judged if report.verdict in HEADS}
+        if not heads or len(heads) == len(left):
+            found |= {report.group: report for report in judged}
+            break
+        found |= heads
+        left = [case for case in left if case.group not in heads]
+    return {case.group: found[case.group] for case in cases}
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """The sampled rows of a group and its reference."""
+
+    data: Dataset
+    group: int
+    reference: int
+    layers: tuple[str, ...]
+    seed: int
+
+    def member(self, data: Dataset) -> Mask:
+        return np.asarray(data.group == self.group)
+
+
+def _case(
+    network: Network, twins: list[Network], pair: _Pair, background: Background, train_data: Dataset | None
+) -> Case:
+    data, member = pair.data, pair.member(pair.data)
+    base_rate_gap, orientation = _orientation(data.y, member)
+    sample = collect(network, data, member, pair.layers, pair.seed)
+    case = Case(
+        group=data.group_names[pair.group],
+        reference=data.group_names[pair.reference],
+        n=len(data),
+        orientation=orientation,
+        base_rate_gap=base_rate_gap,
+        gap=decision_gap(sample.score, member),
+        layers=(),
+        auc_within=np.array([]),
+        inputs=None,
+        twins=(),
+        row_id=data.row_id,
+        tap_is_inert=bool(np.array_equal(scores(network, sample.batches), sample.score)),
+        background=background,
+        untestable=_too_small(data.y, member),
+        seed=pair.seed,
+    )
+    if case.untestable is None and np.ptp(sample.score) == 0:
+        case = replace(case, untestable="the score is the same for every row")
+    if case.untestable is None and not pair.layers:
+        case = replace(case, untestable="the network has no hidden layer to look into")
+    if case.untestable is not None:
+        return case
+    control = np.random.default_rng(pair.seed).permutation(member)
+    sign = orientation or (1 if base_rate_gap.value >= 0 else -1)
+    layers = tuple(measure_layer(network, sample, name, control, sign) for name in pair.layers)
+    own = within_group_aucs(sample.score, sample)
+    measured = tuple(measure_twin(twin, data, member, pair.layers, control, sign, pair.seed) for twin in twins)
+    if train_data is not None and twins:
+        held_out = [own[0], *(twin.auc_within[0] for twin in measured)]
+        trained = [_training_auc(each, train_data, pair) for each in (network, *twins)]
+        gaps = np.subtract(trained, held_out)
+        background = replace(background, generalisation_gap=(float(gaps[0]), float(gaps[1:].mean())))
+    return replace(
+        case,
+        layers=layers,
+        auc_within=own,
+        inputs=measure_inputs(sample, control, sign),
+        twins=measured,
+        background=background,
+        untestable=_unreadable(layers),
+    )
+
+
+def _orientation(y: np.ndarray, member: Mask) -> tuple[Number, int]:
+    """The gap in recorded labels (group minus reference), and its sign, 0 where its interval holds 0."""
+    k1, n1, k0, n0 = (int(v) for v in (y[member].sum(), member.sum(), y[~member].sum(), (~member).sum()))
+    low, high = (float(v) for v in difference_interval(k1, n1, k0, n0))
+    gap = Number(value=k1 / n1 - k0 / n0, n=len(y), low=low, high=high)
+    return gap, 1 if low > 0 else -1 if high < 0 else 0
+
+
+def _too_small(y: np.ndarray, member: Mask) -> str | None:
+    for side, name in ((member, "group"), (~member, "reference")):
+        n, favourable = int(side.sum()), int(y[side].sum())
+        if n < MIN_ROWS:
+            return f"the {name} has {n} rows; at least {MIN_ROWS} are needed"
+        if min(favourable, n - favourable) < MIN_CLASS:
+            return f"the {name} has fewer than {MIN_CLASS} rows with one of the labels"
+    return None
+
+
+def _unreadable(layers: tuple[LayerMeasure, ...]) -> str | None:
+    covered = min(layer.covered for layer in layers)
+    if covered < MIN_COVERED:
+        return f"only {covered:.0%} of the rows lie in merit bins that have rows of both groups"
+    critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.05)
+    lows = [m.point["probe_auc"] - critical * jackknife_se(m.column("probe_auc")[:, None])[0] for m in layers]
+    return None if max(lows) > 0.5 else "the group cannot be read from any layer"
+
+
+def _training_auc(network: Network, train_data: Dataset, pair: _Pair) -> float:
+    """AUC within the two groups on training rows, at most as many as are audited."""
+    codes = [train_data.group_names.index(pair.data.group_names[c]) for c in (pair.group, pair.reference)]
+    rows = np.flatnonzero(np.isin(train_data.group, codes))
+    if len(rows) > len(pair.data):
+        rows = np.sort(np.random.default_rng(pair.seed).choice(rows, len(pair.data), replace=False))
+    part = train_data.take(rows)
+    return score_auc_within_groups(scores(network, part), part.y, part.group == codes[0])

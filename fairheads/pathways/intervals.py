@@ -1,0 +1,49 @@
+"""Delete-block jackknife: standard errors that refit everything, and bounds that hold for many effects at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+
+DRAWS = 20_000
+
+
+def jackknife_se(replicates: Floats) -> Floats:
+    """Standard error of each column from delete-one-block replicates (blocks, quantities); NaN stays NaN.
+
+    References
+    ----------
+    Efron & Tibshirani, An Introduction to the Bootstrap (1993), section 11.
+    """
+    blocks = len(replicates)
+    centred = replicates - replicates.mean(0)
+    se: Floats = np.sqrt((blocks - 1) / blocks * (centred**2).sum(0))
+    return se
+
+
+def pointwise_critical(blocks: int, alpha: float) -> float:
+    """Two-sided critical value of one effect: Student's t with blocks - 1 degrees of freedom."""
+    return float(special.stdtrit(blocks - 1, 1 - alpha / 2))
+
+
+def simultaneous_critical(replicates: Floats, alpha: float, seed: int) -> float:
+    """Two-sided critical value c such that all ``|estimate - truth| <= c se`` together with chance 1 - alpha.
+
+    The joint law is a multivariate t with the replicates' correlation and blocks - 1 degrees of freedom, drawn
+    20,000 times with ``seed``. Never below the pointwise value, never above Bonferroni's.
+    """
+    blocks, quantities = replicates.shape
+    centred = replicates - replicates.mean(0)
+    norm = np.sqrt((centred**2).sum(0))
+    varying = norm > 0
+    if not varying.any():
+        return pointwise_critical(blocks, alpha)
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((DRAWS, blocks)) @ (centred[:, varying] / norm[varying])
+    chi = np.sqrt(rng.chisquare(blocks - 1, DRAWS) / (blocks - 1))
+    drawn = float(np.quantile(np.abs(z).max(1) / chi, 1 - alpha))
+    bounds = pointwise_critical(blocks, alpha), pointwise_critical(blocks, alpha / quantities)
+    return float(np.clip(drawn, *bounds))

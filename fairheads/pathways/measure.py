@@ -1,0 +1,165 @@
+"""Everything that is measured on one network for one group and its reference, before anything is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairheads.activations import Network
+from fairheads.data import Dataset
+from fairheads.metrics import merit_bins, stratified_difference
+from fairheads.pathways.effects import BINS, FINE_BINS, LayerData, PointEffects, Shifts, decision_gap, point_effects
+from fairheads.pathways.probes import ProbeAucs, crossfitted, probe_aucs, readable_after_shift, score_auc_within_groups
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, shifted_scores
+from fairheads.results import MeritCurve
+
+Floats = NDArray[np.float64]
+
+QUANTITIES = ("swap", "erasure", "equal_merit", "flips", "probe_auc", "control_auc", "merit_auc")
+"""Columns of a layer's replicates. Effects are turned: above 0 is compensating."""
+
+MAX_INPUT_COLUMNS = 2_000
+"""Widest table of inputs that the outside merit readout is fitted on."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMeasure:
+    """One layer: point values and delete-block replicates of `QUANTITIES`, and what erasure leaves behind."""
+
+    name: str
+    units: int
+    point: dict[str, float]
+    replicates: Floats
+    flips: Mask
+    covered: float
+    group_auc_before: float
+    group_auc_after: float
+    merit_auc_before: float
+    merit_auc_after: float
+    unchanged_by_identity: bool
+    curve: MeritCurve
+
+    def column(self, quantity: str) -> Floats:
+        """The replicates of one quantity."""
+        return self.replicates[:, QUANTITIES.index(quantity)]
+
+
+@dataclass(frozen=True, eq=False)
+class InputMeasure:
+    """What an outside readout of the inputs says: its AUCs, its ranking within groups, the difference at its merit."""
+
+    aucs: ProbeAucs
+    auc_within: Floats
+    equal_merit: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class TwinMeasure:
+    """A twin on the same rows: turned effects per layer, decision gap, AUC within groups (full sample first)."""
+
+    swaps: tuple[float, ...]
+    erasures: tuple[float, ...]
+    gap: float
+    auc_within: Floats
+
+
+def turned(effects: PointEffects, sign: int) -> tuple[float, float, float]:
+    """Swap, erasure and difference at equal merit with the sign that makes compensating positive."""
+    return -sign * effects.swap, sign * effects.erasure, -sign * effects.equal_merit
+
+
+def _point(effects: PointEffects, aucs: ProbeAucs, keep: Mask, sign: int) -> list[float]:
+    return [*turned(effects, sign), float(effects.flips[keep].mean()), aucs.member, aucs.control, aucs.label]
+
+
+def measure_layer(network: Network, sample: Sample, name: str, control: Mask, sign: int) -> LayerMeasure:
+    """Both interventions and all probes at one layer, with the 20 replicates that refit everything."""
+    layer = LayerData.of(sample, name, sample.activations[name], control)
+    effects = point_effects(network, sample, layer)
+    everyone = np.ones(len(sample), bool)
+    point = _point(effects, probe_aucs(sample, layer, control), everyone, sign)
+    replicates = [
+        _point(
+            point_effects(network, sample, layer, b),
+            probe_aucs(sample, layer, control, b),
+            sample.block != b,
+            sign,
+        )
+        for b in range(JACKKNIFE_BLOCKS)
+    ]
+    made = effects.shifts
+    group_before, merit_before = readable_after_shift(sample, layer.h, made.merit)
+    group_after, merit_after = readable_after_shift(sample, layer.h + made.erasure, made.merit)
+    identity = shifted_scores(network, sample, name, np.zeros_like(layer.h))
+    return LayerMeasure(
+        name=name,
+        units=layer.units,
+        point=dict(zip(QUANTITIES, point, strict=True)),
+        replicates=np.array(replicates),
+        flips=effects.flips,
+        covered=made.covered,
+        group_auc_before=group_before,
+        group_auc_after=group_after,
+        merit_auc_before=merit_before,
+        merit_auc_after=merit_after,
+        unchanged_by_identity=bool(np.array_equal(identity, sample.score)),
+        curve=merit_curve(sample, name, made),
+    )
+
+
+def merit_curve(sample: Sample, name: str, made: Shifts, bins: int = BINS) -> MeritCurve:
+    """Mean score of each group in merit bins that have at least five rows of both."""
+    which = merit_bins(made.merit, bins)
+    rows = []
+    for b in range(bins):
+        here = which == b
+        group, reference = here & sample.member, here & ~sample.member
+        if min(group.sum(), reference.sum()) >= 5:
+            rows.append([float(made.merit[here].mean()), *(float(sample.score[m].mean()) for m in (group, reference))])
+    merit, group_curve, reference_curve = (
+        (tuple(column) for column in zip(*rows, strict=True)) if rows else ((), (), ())
+    )
+    return MeritCurve(layer=name, merit=merit, group=group_curve, reference=reference_curve)
+
+
+def measure_inputs(sample: Sample, control: Mask, sign: int) -> InputMeasure | None:
+    """The outside reference: linear readouts of the inputs, where these are one table of moderate width."""
+    tables = [np.concatenate([b.inputs[key] for b in sample.batches]) for key in sample.batches[0].inputs]
+    if len(tables) != 1 or tables[0].ndim != 2 or tables[0].shape[1] > MAX_INPUT_COLUMNS:
+        return None
+    layer = LayerData.of(sample, "input", tables[0].astype(np.float32, copy=False), control)
+    within, at_merit = [], []
+    for left_out in (None, *range(JACKKNIFE_BLOCKS)):
+        keep = np.ones(len(sample), bool) if left_out is None else sample.block != left_out
+        merit = crossfitted(sample, layer, 0, left_out)
+        base, member = sample.score[keep], sample.member[keep]
+        within.append(score_auc_within_groups(merit[keep], sample.y[keep], member))
+        difference, _ = stratified_difference(base, member, merit[keep], bins=FINE_BINS)
+        at_merit.append(-sign * difference / (float(base.std()) or float("nan")))
+    return InputMeasure(probe_aucs(sample, layer, control), np.array(within), np.array(at_merit))
+
+
+def within_group_aucs(score: Floats, sample: Sample) -> Floats:
+    """AUC within groups of a score: on the full sample, then without each jackknife block (21,)."""
+    keeps = [np.ones(len(sample), bool), *(sample.block != b for b in range(JACKKNIFE_BLOCKS))]
+    return np.array([score_auc_within_groups(score[k], sample.y[k], sample.member[k]) for k in keeps])
+
+
+def measure_twin(
+    twin: Network, data: Dataset, member: Mask, layers: Sequence[str], control: Mask, sign: int, seed: int
+) -> TwinMeasure:
+    """The twin's effects at the same layers, on the same rows in the same folds; point values."""
+    sample = collect(twin, data, member, layers, seed)
+    made = [
+        turned(point_effects(twin, sample, LayerData.of(sample, name, sample.activations[name], control)), sign)
+        for name in layers
+    ]
+    return TwinMeasure(
+        swaps=tuple(m[0] for m in made),
+        erasures=tuple(m[1] for m in made),
+        gap=decision_gap(sample.score, member),
+        auc_within=within_group_aucs(sample.score, sample),
+    )

@@ -1,0 +1,69 @@
+"""What every result can do: say itself in text, as HTML, and as plain JSON data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from fairheads.errors import InputError
+from fairheads.results.record import from_plain, json_text, to_plain
+
+
+class Shown:
+    """Text, HTML and JSON of a result dataclass."""
+
+    def summary(self) -> str:
+        """The result in a few lines of text; the last says what the numbers do not say."""
+        raise TypeError(f"{type(self).__name__} must define summary")
+
+    def html(self) -> str:
+        """The result as an HTML fragment; everything that came from data is escaped."""
+        raise TypeError(f"{type(self).__name__} must define html")
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data; keys are the attributes, NaN is null."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    def to_json(self) -> str:
+        """The JSON text; the same result gives the same bytes."""
+        return json_text(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """The result that `to_dict` made ``plain`` from.
+
+        Raises
+        ------
+        InputError
+            If a key is missing, unknown, or of another type.
+        """
+        return from_plain(cls, dict(plain))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The result in a JSON file.
+
+        Raises
+        ------
+        InputError
+            If there is no such file or it holds something else.
+        """
+        file = Path(path)
+        try:
+            plain = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{str(file)!r} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise InputError(f"{str(file)!r} is not a JSON file: {error}.") from error
+        if not isinstance(plain, dict):
+            raise InputError(f"{str(file)!r} holds no fairheads result.")
+        return cls.from_dict(plain)
