@@ -2,5 +2,6 @@
 
 from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
 from fairheads.activations.network import Network, TorchNetwork, as_network
+from fairheads.activations.threads import one_thread
 
-__all__ = ["Network", "TorchNetwork", "as_network", "edit_outputs", "evaluation_state", "tap_outputs"]
+__all__ = ["Network", "TorchNetwork", "as_network", "edit_outputs", "evaluation_state", "one_thread", "tap_outputs"]

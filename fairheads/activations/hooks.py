@@ -20,7 +20,7 @@ def find_layer(module: nn.Module, name: str) -> nn.Module:
     LayerNotFoundError
         If there is none; the message lists the layers there are, the nearest names first.
     """
-    layers = dict(module.named_modules())
+    layers: dict[str, nn.Module] = dict(module.named_modules())
     layers.pop("", None)
     if name in layers:
         return layers[name]
@@ -66,11 +66,10 @@ def edit_outputs(module: nn.Module, name: str, fn: Callable[[Tensor], Tensor]) -
     def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
         before = _tensor(name, output)
         after = fn(before.clone())
-        if after.shape != before.shape or after.dtype != before.dtype:
-            raise InputError(
-                f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype},"
-                f" got {tuple(after.shape)} {after.dtype}."
-            )
+        shape, dtype = getattr(after, "shape", None), getattr(after, "dtype", None)
+        if not isinstance(after, Tensor) or shape != before.shape or dtype != before.dtype:
+            got = type(after).__name__ if shape is None else f"{tuple(shape)} {dtype}"
+            raise InputError(f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype}, got {got}.")
         return after
 
     handle = layer.register_forward_hook(hook)

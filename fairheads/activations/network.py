@@ -97,7 +97,7 @@ class TorchNetwork:
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
         with evaluation_state(self.module):
-            output = self.module(*[torch.as_tensor(values).to(self._device) for values in inputs.values()])
+            output = self.module(*[torch.tensor(values, device=self._device) for values in inputs.values()])
         if not isinstance(output, Tensor):
             raise InputError(f"the network must return one logit a row, got {type(output).__name__}.")
         if output.ndim == 2 and output.shape[1] == 2:
@@ -117,7 +117,8 @@ class TorchNetwork:
     @contextmanager
     def edit(self, layer: str, fn: Callable[[Array], Array]) -> Iterator[None]:
         def on_tensor(output: Tensor) -> Tensor:
-            return torch.as_tensor(fn(_units(layer, output))).to(output.device)
+            after = fn(_units(layer, output))
+            return torch.as_tensor(after).to(output.device) if isinstance(after, np.ndarray) else after
 
         with edit_outputs(self.module, layer, on_tensor):
             yield

@@ -4,6 +4,17 @@ from fairheads.data.adult import adult
 from fairheads.data.dataset import BLOCK, Batch, Dataset, blocks
 from fairheads.data.preprocess import TableEncoder
 from fairheads.data.rows import RowRecord
-from fairheads.data.table import Table, read_table
+from fairheads.data.table import Table, open_table, read_table
 
-__all__ = ["BLOCK", "Batch", "Dataset", "RowRecord", "Table", "TableEncoder", "adult", "blocks", "read_table"]
+__all__ = [
+    "BLOCK",
+    "Batch",
+    "Dataset",
+    "RowRecord",
+    "Table",
+    "TableEncoder",
+    "adult",
+    "blocks",
+    "open_table",
+    "read_table",
+]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fairheads.data.preprocess import is_missing
 from fairheads.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Dataset:
         Rows a batch when the caller iterates. It never changes a result: audits cut their own blocks.
     preprocess : TableEncoder, optional
         How X was made from a table, carried along so that a saved model can keep it.
+    unseen : mapping of column to count, optional
+        Rows whose category the encoder had not seen, for the report.
 
     Raises
     ------
@@ -113,6 +116,7 @@ class Dataset:
         row_id: ArrayLike | None = None,
         batch_size: int = BLOCK,
         preprocess: TableEncoder | None = None,
+        unseen: Mapping[str, int] | None = None,
     ) -> None:
         given = X if isinstance(X, Mapping) else {"x": X}
         self.feature_names = tuple(feature_names) if feature_names is not None else None
@@ -123,12 +127,15 @@ class Dataset:
         for key, values in self.inputs.items():
             _same_length(key, values, n)
         self.y = _binary(_same_length("y", np.asarray(y), n))
+        if isinstance(group, (list, tuple)) and any(map(is_missing, group)):
+            group = np.array(group, object)  # an array of text would hide a NaN
         self.group, self.group_names = _codes(_same_length("group", np.asarray(group), n), group_names)
         ids = np.arange(n) if row_id is None else np.asarray(row_id)
         self.row_id = _same_length("row_id", ids, n).astype(np.int64)
         if batch_size < 1:
             raise InputError(f"`batch_size` must be at least 1, got {batch_size}.")
         self.name, self.batch_size, self.preprocess = name, batch_size, preprocess
+        self.unseen = dict(unseen or {})
 
     def __len__(self) -> int:
         return len(self.y)
@@ -159,6 +166,7 @@ class Dataset:
             row_id=part.row_id,
             batch_size=self.batch_size,
             preprocess=self.preprocess,
+            unseen=self.unseen,
         )
 
 
@@ -175,7 +183,8 @@ def _finite(key: str, values: ArrayLike, feature_names: tuple[str, ...] | None) 
         raise InputError(f"input `{key}` must be numeric, got values of type {array.dtype}; encode it first.")
     if array.dtype.kind != "f":
         return array if array.dtype.kind in "iu" and array.ndim > 1 and key != "x" else array.astype(np.float32)
-    array = array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
     bad = ~np.isfinite(array)
     if bad.any():
         where = ""
@@ -189,9 +198,8 @@ def _finite(key: str, values: ArrayLike, feature_names: tuple[str, ...] | None) 
 
 
 def _binary(y: NDArray[Any]) -> NDArray[np.int64]:
-    values = np.unique(y)
-    if y.ndim != 1 or y.dtype.kind not in "iufb" or not np.isin(values, (0, 1)).all():
-        shown = ", ".join(repr(v) for v in values[:4].tolist())
+    if y.ndim != 1 or y.dtype.kind not in "iufb" or not np.isin(y, (0, 1)).all():
+        shown = ", ".join(repr(v) for v in list(dict.fromkeys(y.ravel().tolist()))[:4])
         raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got values {shown}.")
     return y.astype(np.int64)
 
@@ -205,7 +213,7 @@ def _codes(group: NDArray[Any], names: Sequence[str] | None) -> tuple[NDArray[np
         return group.astype(np.int64), tuple(str(name) for name in names)
     if group.dtype.kind == "f" and not np.isfinite(group).all():
         raise InputError("`group` must not be missing (NaN) in any row.")
-    if group.dtype == object and any(v is None or v != v for v in group):
+    if group.dtype == object and any(map(is_missing, group.tolist())):
         raise InputError("`group` must not be missing (None or NaN) in any row.")
     values, codes = np.unique(group.astype(str) if group.dtype == object else group, return_inverse=True)
     return codes.astype(np.int64), tuple(str(v) for v in values.tolist())

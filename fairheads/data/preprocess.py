@@ -129,4 +129,9 @@ def _numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
 def _text(values: NDArray[Any]) -> NDArray[np.str_]:
     if values.dtype.kind == "U":
         return values
-    return np.array([MISSING if v is None or v != v else str(v) for v in values])
+    return np.array([MISSING if is_missing(v) else str(v) for v in values.tolist()])
+
+
+def is_missing(value: object) -> bool:
+    """Whether ``value`` is None, NaN or pandas' NA (which is neither equal nor unequal to itself)."""
+    return value is None or str(value == value) != "True"

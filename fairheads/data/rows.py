@@ -9,25 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.data.dataset import Dataset
+from fairheads.errors import InputError
 
 
 def row_hashes(data: Dataset) -> NDArray[np.uint64]:
-    """A 64-bit hash of the content of every row (inputs as fed to the network, label, group name), shape (n,).
+    """A 64-bit hash of the content of every row (inputs as fed to the network, and label), shape (n,).
 
-    Rows with the same content have the same hash; which rows they are, and in what order, plays no part.
+    Rows with the same content have the same hash; which rows they are, and in what order, plays no part. The group is
+    left out: the same rows may be audited for another protected attribute than was in mind when training.
     """
-    labels = data.y.astype(np.uint8)[:, None]
     columns = [np.ascontiguousarray(a.reshape(len(data), -1)).view(np.uint8) for _, a in sorted(data.inputs.items())]
-    content = np.ascontiguousarray(np.concatenate([*columns, labels], axis=1))
-    keys = [name.encode() for name in data.group_names]
-    digests = (
-        hashlib.blake2b(row, digest_size=8, key=_key(keys[g])) for row, g in zip(content, data.group, strict=True)
-    )
-    return np.frombuffer(b"".join(d.digest() for d in digests), np.uint64)
-
-
-def _key(name: bytes) -> bytes:
-    return name if len(name) <= 64 else hashlib.blake2b(name, digest_size=32).digest()
+    content = np.ascontiguousarray(np.concatenate([*columns, data.y.astype(np.uint8)[:, None]], axis=1))
+    digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in content)
+    return np.frombuffer(digests, np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,3 +59,20 @@ class RowRecord:
     def seen(self, data: Dataset) -> int:
         """How many rows of ``data`` equal a training row."""
         return int(np.isin(row_hashes(data), self.hashes).sum())
+
+    def refuse_overlap(self, data: Dataset) -> tuple[float, float]:
+        """Share of rows of ``data`` that equal a training row, and the share that duplicates explain.
+
+        Raises
+        ------
+        InputError
+            If more rows are equal than duplicates explain, beyond chance and .02: ``data`` holds training rows.
+        """
+        share, expected = self.seen(data) / len(data), self.expected_share
+        chance = 3 * float(np.sqrt(max(expected * (1 - expected), 0.01) / len(data)))
+        if share > expected + max(0.02, chance):
+            raise InputError(
+                f"{share:.1%} of the {len(data):,} rows equal a training row of the model and duplicates explain"
+                f" {expected:.1%}: an audit needs rows that the model was not trained on."
+            )
+        return share, expected

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fairheads.data.dataset import Dataset
 from fairheads.data.preprocess import MISSING, TableEncoder
-from fairheads.errors import InputError
+from fairheads.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,27 +59,46 @@ class Table:
             name=self.name,
             row_id=index,
             preprocess=encoder,
+            unseen=encoder.unseen(known),
         )
 
-    def held_out(self, *, share: float = 0.2, seed: int = 0) -> NDArray[np.bool_]:
-        """Mask of the test rows: the published split, else a seeded random ``share`` of the rows."""
-        if self.test_rows is not None:
-            return self.test_rows
-        if not 0 < share < 1:
-            raise InputError(f"`share` must lie between 0 and 1, got {share}.")
-        order = np.random.default_rng(seed).permutation(len(self))
-        mask = np.zeros(len(self), bool)
-        mask[order[: max(1, round(share * len(self)))]] = True
-        return mask
+    def parts(self, *, test: float = 0.2, validation: float = 0.0, seed: int = 0) -> dict[str, NDArray[np.bool_]]:
+        """Masks of the rows to train on, to choose settings on and to audit: "train", "validation", "test".
 
-    def split(self, *, share: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """Training and test data; the encoder is fitted on the training rows alone.
+        A published test split is used as it is; otherwise a share ``test`` of all rows is drawn with ``seed``. Then a
+        share ``validation`` of the other rows is drawn.
 
-        A published split is used as it is; otherwise ``share`` of the rows, drawn with ``seed``, is held out.
+        Raises
+        ------
+        InputError
+            If a share lies outside [0, 1) or leaves no row to train on.
         """
-        test = self.held_out(share=share, seed=seed)
-        encoder = TableEncoder.fit({k: v[~test] for k, v in self.columns.items()}, ignore=self.not_inputs)
-        return self.encode(encoder, ~test), self.encode(encoder, test)
+        if not (0 <= test < 1 and 0 <= validation < 1):
+            raise InputError(f"shares must lie in [0, 1), got test {test} and validation {validation}.")
+        rng = np.random.default_rng(seed)
+        held_out = self.test_rows if self.test_rows is not None else _drawn(np.ones(len(self), bool), test, rng)
+        chosen = _drawn(~held_out, validation, rng)
+        train = ~held_out & ~chosen
+        if not train.any():
+            raise InputError(f"{self.name} has too few rows ({len(self)}) to hold some out and train on the rest.")
+        return {"train": train, "validation": chosen, "test": held_out}
+
+    def split(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Training and test data; the encoder is fitted on the training rows alone. See `parts` for the rows."""
+        masks = self.parts(test=test, seed=seed)
+        encoder = self.fit_encoder(masks["train"])
+        return self.encode(encoder, masks["train"]), self.encode(encoder, masks["test"])
+
+    def fit_encoder(self, rows: NDArray[np.bool_]) -> TableEncoder:
+        """The encoder of these rows."""
+        return TableEncoder.fit({k: v[rows] for k, v in self.columns.items()}, ignore=self.not_inputs)
+
+
+def _drawn(among: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    rows = np.flatnonzero(among)
+    mask = np.zeros(len(among), bool)
+    mask[rng.permutation(rows)[: round(share * len(rows))]] = True
+    return mask
 
 
 def read_table(
@@ -110,6 +129,8 @@ def read_table(
     InputError
         If the file cannot be read, a column does not exist, or the label does not have two values.
     """
+    if isinstance(group, str):
+        raise ConfigError(f"`group` must be a sequence of column names, such as [{group!r}], got a single string.")
     file = Path(path)
     frame = _read(file)
     missing = [c for c in (label, *group, *drop) if c not in frame.columns]
@@ -145,8 +166,11 @@ def table_of(
         raise InputError(f"column {label!r} cannot be both the label and the group.")
     if frame.empty:
         raise InputError(f"{name} has no rows.")
+    for kind, column in (("label", label), *(("group", c) for c in group)):
+        if missing := int(frame[column].isna().sum()):
+            raise InputError(f"the {kind} column {column!r} has {missing} missing values; drop those rows.")
     columns = {str(c): _column(frame[c]) for c in frame.columns if c != label}
-    groups, group_names = _groups([columns[c] for c in group], group)
+    groups, group_names = _groups([columns[c] for c in group])
     return Table(
         columns=columns,
         y=_outcome(_column(frame[label]), label, favourable),
@@ -167,7 +191,7 @@ def _read(file: Path) -> pd.DataFrame:
     try:
         if ".parquet" in file.suffixes:
             return pd.read_parquet(file)
-        return pd.read_csv(file, skipinitialspace=True)
+        return pd.read_csv(file, skipinitialspace=True, low_memory=False)
     except ImportError as error:
         raise InputError("reading Parquet needs pyarrow: pip install 'fairheads[parquet]'.") from error
     except Exception as error:
@@ -176,14 +200,15 @@ def _read(file: Path) -> pd.DataFrame:
 
 
 def _column(series: pd.Series[Any]) -> NDArray[Any]:
-    if series.dtype.kind in "iufb" and series.dtype.type is not np.object_:
-        return series.to_numpy()
-    return np.array([MISSING if v is None or v != v else str(v) for v in series.tolist()])
+    missing = series.isna().to_numpy()
+    if series.dtype.kind in "iuf" and missing.any():
+        return series.to_numpy(np.float64, na_value=np.nan)  # pandas' nullable numbers, as a CSV gives them
+    if series.dtype.kind in "iufb" and not missing.any():
+        return series.to_numpy(series.dtype.type)
+    return np.array([MISSING if gone else str(v) for v, gone in zip(series.tolist(), missing, strict=True)])
 
 
 def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> NDArray[np.int64]:
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise InputError(f"the label column {label!r} has {int(np.isnan(values).sum())} missing values.")
     text = np.array([_plain(v) for v in values.tolist()])
     distinct = np.unique(text).tolist()
     shown = ", ".join(repr(v) for v in distinct[:5]) + (", ..." if len(distinct) > 5 else "")
@@ -196,18 +221,44 @@ def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> NDArra
             raise InputError(f"which value of {label!r} is favourable? Say `favourable` as one of {shown}.")
     if favourable not in distinct:
         raise InputError(f"`favourable` must be a value of {label!r} ({shown}), got {favourable!r}.")
-    return (text == favourable).astype(np.int64)
+    return np.asarray(text == favourable, np.int64)
 
 
 def _plain(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _groups(columns: list[NDArray[Any]], names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    for values, name in zip(columns, names, strict=True):
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            raise InputError(f"the group column {name!r} has {int(np.isnan(values).sum())} missing values.")
+def _groups(columns: list[NDArray[Any]]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     text = [np.array([_plain(v) for v in values.tolist()]) for values in columns]
     joined = text[0] if len(text) == 1 else np.array([", ".join(row) for row in zip(*text, strict=True)])
     values, codes = np.unique(joined, return_inverse=True)
     return codes.astype(np.int64), tuple(values.tolist())
+
+
+def open_table(
+    source: str,
+    *,
+    label: str | None,
+    group: Sequence[str],
+    favourable: str | None = None,
+    drop: Sequence[str] = (),
+    group_in_inputs: bool = False,
+) -> Table:
+    """The table that the command line means: ``adult``, or a file as `read_table` reads it.
+
+    Raises
+    ------
+    InputError
+        As `read_table`; also where a file is named without its label or group column.
+    """
+    if source == "adult":
+        from fairheads.data.adult import adult
+
+        if label not in (None, "income") or not set(group) <= {"sex", "race"} or drop:
+            raise InputError("adult has the label income and the groups sex and race; no other columns can be named.")
+        return adult(sensitive=tuple(group) or "sex", group_in_inputs=group_in_inputs)
+    if label is None or not group:
+        raise InputError(f"{source!r} needs its label column and at least one group column named (--label, --group).")
+    return read_table(
+        source, label=label, group=group, favourable=favourable, drop=drop, group_in_inputs=group_in_inputs
+    )

@@ -18,7 +18,7 @@ def auc(y: ArrayLike, score: ArrayLike) -> float:
     negatives = len(y) - positives
     if positives == 0 or negatives == 0:
         return float("nan")
-    values, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
     return float((rank[y].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 

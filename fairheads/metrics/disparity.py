@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate as the ratio of two sums of cells; counts come as [label, decision], and ``empty`` says what is lacking."""
+    """A rate as the ratio of two sums of cells [label, decision]; ``empty`` says what an undefined one lacks."""
 
     hits: Callable[[Counts], int]
     trials: Callable[[Counts], int]
@@ -62,6 +63,8 @@ def disparity_report(y_true: ArrayLike, y_pred: ArrayLike, *, sensitive_features
     0.5
     """
     y_true, y_pred, group = np.asarray(y_true), np.asarray(y_pred), np.asarray(sensitive_features)
+    if y_true.ndim != 1:
+        raise InputError(f"`y_true` must be one value per row, got an array of shape {y_true.shape}.")
     for name, values in (("y_pred", y_pred), ("sensitive_features", group)):
         if values.ndim != 1 or len(values) != len(y_true):
             raise InputError(f"`{name}` must have one entry per row of `y_true` ({len(y_true)}), got {values.shape}.")
@@ -70,11 +73,17 @@ def disparity_report(y_true: ArrayLike, y_pred: ArrayLike, *, sensitive_features
     for name, values in (("y_true", y_true), ("y_pred", y_pred)):
         if values.dtype.kind not in "iufb" or not np.isin(values, (0, 1)).all():
             raise InputError(f"`{name}` must be 0 or 1 in every row.")
-    if group.dtype.kind in "fO" and any(v is None or v != v for v in group.tolist()):
+    if _missing(sensitive_features, group):
         raise InputError("`sensitive_features` must not be missing in any row.")
     names, codes = np.unique(group.astype(str) if group.dtype == object else group, return_inverse=True)
     cells = Cells.count(y=y_true, decision=y_pred, group=codes, groups=[str(name) for name in names.tolist()])
     return disparity_of(cells)
+
+
+def _missing(given: ArrayLike, group: NDArray[Any]) -> bool:
+    """Whether a value is None, NaN or pandas' NA; a list of text is searched before it becomes an array of text."""
+    values = list(given) if isinstance(given, (list, tuple)) else group.tolist() if group.dtype.kind in "fO" else []
+    return any(v is None or str(v == v) != "True" for v in values)
 
 
 def disparity_of(cells: Cells) -> DisparityReport:
@@ -121,9 +130,21 @@ def _gap(rate: Rate, groups: dict[str, Counts]) -> Gap:
     n = defined[highest][1] + defined[lowest][1]
     low, high = _difference_bounds(list(defined.values()))
     difference = Number(value=values[highest] - values[lowest], n=n, low=low, high=high)
-    return Gap(
-        difference=difference, ratio=_ratio(defined[lowest], defined[highest], n), highest=highest, lowest=lowest
-    )
+    if values[highest] == 0:
+        ratio = undefined("the rate is 0 in every group", n)
+    elif values[lowest] == 0:
+        ratio = Number(value=0.0, n=n)  # the logarithm of 0 has no interval
+    else:
+        low, high = _ratio_bounds(list(defined.values()))
+        ratio = Number(value=values[lowest] / values[highest], n=n, low=low, high=high)
+    return Gap(difference=difference, ratio=ratio, highest=highest, lowest=lowest)
+
+
+def _paired(groups: list[tuple[int, int]]) -> tuple[Counts, Counts, Counts, Counts, float]:
+    """Hits and trials of both sides of every pair of groups, and the confidence that makes all pairs hold at .95."""
+    pairs = list(combinations(groups, 2))
+    (k1, n1), (k0, n0) = (np.array(side).T for side in zip(*pairs, strict=True))
+    return k1, n1, k0, n0, 1 - 0.05 / len(pairs)
 
 
 def _difference_bounds(groups: list[tuple[int, int]]) -> tuple[float, float]:
@@ -131,18 +152,15 @@ def _difference_bounds(groups: list[tuple[int, int]]) -> tuple[float, float]:
 
     When all pairs are covered, so is the largest: at least the largest lower bound, at most the largest upper one.
     """
-    pairs = list(combinations(groups, 2))
-    (k1, n1), (k0, n0) = (np.array(side).T for side in zip(*pairs, strict=True))
-    low, high = difference_interval(k1, n1, k0, n0, confidence=1 - 0.05 / len(pairs))
+    k1, n1, k0, n0, confidence = _paired(groups)
+    low, high = difference_interval(k1, n1, k0, n0, confidence=confidence)
     nearest = np.where((low <= 0) & (high >= 0), 0.0, np.minimum(np.abs(low), np.abs(high)))
     return float(nearest.max()), float(np.maximum(np.abs(low), np.abs(high)).max())
 
 
-def _ratio(lowest: tuple[int, int], highest: tuple[int, int], n: int) -> Number:
-    if highest[0] == 0:
-        return undefined("the rate is 0 in every group", n)
-    value = (lowest[0] / lowest[1]) / (highest[0] / highest[1])
-    if lowest[0] == 0:
-        return Number(value=value, n=n)
-    low, high = ratio_interval(*lowest, *highest)
-    return Number(value=value, n=n, low=float(low), high=float(high))
+def _ratio_bounds(groups: list[tuple[int, int]]) -> tuple[float, float]:
+    """Bounds of the smallest ratio (lower rate over higher), from the intervals of all pairs in the same way."""
+    k1, n1, k0, n0, confidence = _paired(groups)
+    low, high = ratio_interval(k1, n1, k0, n0, confidence=confidence)
+    nearest = np.where((low <= 1) & (high >= 1), 1.0, np.minimum(high, 1 / low))
+    return float(np.minimum(low, 1 / high).min()), float(nearest.min())

@@ -61,7 +61,7 @@ class MLP(nn.Module):
             "outputs": outputs,
         }
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators as well
             layers: list[nn.Module] = []
             for width_in, width_out in zip((in_features, *hidden), hidden, strict=False):
                 layers += [nn.Linear(width_in, width_out), ACTIVATIONS[activation]()]

@@ -36,23 +36,26 @@ class TwoHeadNet(nn.Module):
         backbone, head = getattr(net, "backbone", None), getattr(net, "head", None)
         if not isinstance(backbone, nn.Module) or not isinstance(head, nn.Linear) or head.out_features != 1:
             raise ConfigError("`net` must have a `backbone` and a `head` that is a Linear layer with one output.")
-        self._single = copy.deepcopy(net)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            two = nn.Linear(head.in_features, 2)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators as well
+            two = nn.Linear(head.in_features, 2).to(head.weight)
         with torch.no_grad():
             two.weight[0] = head.weight[0]
-            if head.bias is not None:
-                two.bias[0] = head.bias[0]
-        del self._single.backbone, self._single.head
+            two.bias[0] = 0.0 if head.bias is None else head.bias[0]
         self.backbone, self.head = copy.deepcopy(backbone), two
+        self._template = (copy.deepcopy(net),)  # in a tuple: its weights are no parameters of this network
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.backbone(x))
         return logits
 
+    @property
+    def template(self) -> nn.Module:
+        """The single-head network that this one was made of."""
+        return self._template[0]
+
     def single(self, head: nn.Linear) -> nn.Module:
         """A single-head network of the original class: a copy of this backbone with ``head`` on top."""
-        net = copy.deepcopy(self._single)
+        net = copy.deepcopy(self.template)
         net.backbone, net.head = copy.deepcopy(self.backbone), copy.deepcopy(head)
         return net

@@ -8,27 +8,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from fairheads.activations import Network, as_network
+from fairheads.activations import Network, as_network, one_thread
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import difference_interval
+from fairheads.pathways.conditions import Background, Case
 from fairheads.pathways.effects import decision_gap
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.measure import LayerMeasure, measure_inputs, measure_layer, measure_twin, within_group_aucs
 from fairheads.pathways.probes import score_auc_within_groups
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, collect, scores
-from fairheads.pathways.verdict import Background, Case, judge
-from fairheads.results import Number, PathwayReport
+from fairheads.pathways.sensitivity import label_bias
+from fairheads.pathways.verdict import judge
+from fairheads.results import LabelBias, Number, PathwayReport
 
 SAMPLE = 20_000
 """Default size of the bounded sample."""
 
+MEMORY = 256 * 2**20
+"""Largest size in bytes of the activations that are kept; the sample is cut to fit."""
+
 MIN_ROWS = 2 * JACKKNIFE_BLOCKS
 MIN_CLASS = 10
 MIN_COVERED = 0.5
-HEADS = ("compensating_head", "head_or_suppression", "aligned_use")
 
 
+@one_thread()
 def analyze_pathways(
     model: Network | nn.Module,
     data: Dataset,
@@ -59,8 +64,8 @@ def analyze_pathways(
     layers : sequence of str, optional
         Layers to look at; by default `Network.layers`. More layers widen the simultaneous intervals.
     sample : int
-        Rows that interventions and their intervals run on, drawn with ``seed``. More rows narrow the
-        intervals and cost time in proportion.
+        Rows that interventions and their intervals run on, drawn with ``seed``, fewer where their
+        activations would take more than 256 MB. More rows narrow the intervals and cost time in proportion.
     alpha : float
         Level of the test; groups are tested with Holm's correction.
     train_data : Dataset, optional
@@ -91,49 +96,57 @@ def analyze_pathways(
     network = as_network(model, layers=layers)
     names = tuple(layers) if layers is not None else network.layers()
     others = [as_network(twin, layers=names) for twin in twins]
+    sample = min(sample, _affordable(network, data, names))
+    background = Background(rows_disjoint, twins_matched if others else None)
+    pairs = [_Pair.of(data, code, against, names, sample, seed) for code, against in _contrasts(data, reference)]
+    reports = _judged([_case(network, others, pair, background, train_data) for pair in pairs], alpha)
+    found = {}
+    for pair, report in zip(pairs, reports, strict=True):
+        found[report.group] = replace(report, label_bias=_label_bias(network, pair, report))
+    return found
+
+
+def _label_bias(network: Network, pair: _Pair, report: PathwayReport) -> LabelBias | None:
+    if report.effect is None:
+        return None
+    sample = collect(network, pair.data, pair.member(pair.data), [report.effect.layer], pair.seed)
+    return label_bias(network, sample, report, pair.seed)
+
+
+def _contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
+    """The code of every group that has rows, beside that of the reference."""
+    if reference is not None and reference not in data.group_names:
+        raise ConfigError(f"`reference` must be one of the groups {list(data.group_names)}, got {reference!r}.")
     sizes = np.bincount(data.group, minlength=len(data.group_names))
-    present = [i for i in range(len(sizes)) if sizes[i] > 0]
-    reference_code = _reference(data, sizes, reference)
-    for code in present:
+    against = int(sizes.argmax()) if reference is None else data.group_names.index(reference)
+    present = [code for code in range(len(sizes)) if sizes[code] > 0]
+    for code in {*present, against}:
         if sizes[code] < 2:
-            raise InputError(f"group {data.group_names[code]!r} has one row; nothing can be said about it.")
+            rows = "one row" if sizes[code] else "no rows"
+            raise InputError(f"group {data.group_names[code]!r} has {rows}; nothing can be said about it.")
     if len(present) < 2:
         raise InputError(f"at least two groups are needed, got only {data.group_names[present[0]]!r}.")
-    cases = []
-    for code in present:
-        if code == reference_code:
-            continue
-        rows = np.flatnonzero((data.group == code) | (data.group == reference_code))
-        if len(rows) > sample:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
-        background = Background(rows_disjoint, twins_matched if others else None)
-        pair = _Pair(data.take(rows), code, reference_code, names, seed)
-        cases.append(_case(network, others, pair, background, train_data))
-    return _judged(cases, alpha)
+    return [(code, against) for code in present if code != against]
 
 
-def _reference(data: Dataset, sizes: np.ndarray, reference: str | None) -> int:
-    if reference is None:
-        return int(sizes.argmax())
-    if reference not in data.group_names:
-        raise ConfigError(f"`reference` must be one of the groups {list(data.group_names)}, got {reference!r}.")
-    return data.group_names.index(reference)
+def _affordable(network: Network, data: Dataset, layers: Sequence[str]) -> int:
+    """Rows whose activations fit into `MEMORY`, by the widths that one row shows."""
+    with network.tap(layers) as seen:
+        network.forward(data.rows().take(slice(0, 1)).inputs)
+        units = sum(seen[name].size for name in layers)
+    return max(1, MEMORY // (4 * max(units, 1)))
 
 
-def _judged(cases: list[Case], alpha: float) -> dict[str, PathwayReport]:
+def _judged(cases: list[Case], alpha: float) -> list[PathwayReport]:
     """Holm over groups: each is judged at alpha / m, those found leave, the rest are judged at alpha / (m - found)."""
     found: dict[str, PathwayReport] = {}
     left = list(cases)
     while left:
-        level = alpha / len(left)
-        judged = [judge(case, alpha=level) for case in left]
-        heads = {report.group: report for report in judged if report.verdict in HEADS}
-        if not heads or len(heads) == len(left):
-            found |= {report.group: report for report in judged}
-            break
-        found |= heads
-        left = [case for case in left if case.group not in heads]
-    return {case.group: found[case.group] for case in cases}
+        reports = [judge(case, alpha=alpha / len(left)) for case in left]
+        heads = {report.group: report for report in reports if report.rests_on_effect}
+        found |= heads or {report.group: report for report in reports}
+        left = [case for case in left if case.group not in found]
+    return [found[case.group] for case in cases]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +158,13 @@ class _Pair:
     reference: int
     layers: tuple[str, ...]
     seed: int
+
+    @classmethod
+    def of(cls, data: Dataset, group: int, reference: int, layers: tuple[str, ...], sample: int, seed: int) -> _Pair:
+        rows = np.flatnonzero((data.group == group) | (data.group == reference))
+        if len(rows) > sample:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+        return cls(data.take(rows), group, reference, layers, seed)
 
     def member(self, data: Dataset) -> Mask:
         return np.asarray(data.group == self.group)

@@ -38,7 +38,7 @@ class LayerData:
 
     @property
     def units(self) -> int:
-        return self.h.shape[1]
+        return int(self.h.shape[1])
 
     @classmethod
     def of(cls, sample: Sample, name: str, h: NDArray[np.float32], control: Mask) -> LayerData:

@@ -53,7 +53,9 @@ def readable_after_shift(sample: Sample, h: NDArray[np.float32], merit: Floats) 
     the row's merit bin, which is what was erased. Units are read at their own scale: erasure leaves a copy of what it
     erases, many orders of magnitude too small to matter, in units that were dead on these rows.
     """
-    group_aucs, label_aucs, weights = [], [], []
+    group_aucs: list[float] = []
+    label_aucs: list[float] = []
+    weights: list[int] = []
     which = merit_bins(merit, BINS)
     rate = np.bincount(which, sample.member, BINS) / np.maximum(np.bincount(which, minlength=BINS), 1)
     rows = np.column_stack([h.astype(np.float64), sample.member - rate[which], sample.y])
@@ -65,7 +67,7 @@ def readable_after_shift(sample: Sample, h: NDArray[np.float32], merit: Floats) 
             read = readout(moments[fitted_on], h.shape[1], target, standardise=False)(h[test])
             truth, strata = (sample.member, which) if target == 0 else (sample.y, np.zeros(len(sample), int))
             found.append(auc_within(truth[test], read, strata[test]))
-        weights.append(test.sum())
+        weights.append(int(test.sum()))
     return float(np.average(group_aucs, weights=weights)), float(np.average(label_aucs, weights=weights))
 
 

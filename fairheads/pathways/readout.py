@@ -25,8 +25,8 @@ class Readout:
     bias: float
 
     def __call__(self, h: NDArray[np.floating]) -> Floats:
-        read: Floats = h @ self.weights.astype(h.dtype) + self.bias
-        return read.astype(np.float64)
+        read = h @ self.weights.astype(h.dtype) + self.bias
+        return np.asarray(read, np.float64)
 
 
 def readout(moments: Moments, units: int, target: int, *, standardise: bool = True) -> Readout:
@@ -74,11 +74,11 @@ class BinMeans:
         0 where either has ``minimum`` rows or fewer.
         """
         means = self.sums / np.maximum(self.counts, 1)[:, :, None]
-        enough = (self.counts > minimum).all(1)
+        enough = np.asarray((self.counts > minimum).all(1))
         return np.where(enough[:, None], means[:, 1] - means[:, 0], 0.0), enough
 
     def residual_covariance(self) -> Floats:
         """Covariance (d,) of the activations with membership minus its rate in the row's bin."""
         n = np.maximum(self.counts.sum(1), 1)
         rate = self.counts[:, 1] / n
-        return (self.sums[:, 1] - rate[:, None] * self.sums.sum(1)).sum(0) / n.sum()
+        return np.asarray((self.sums[:, 1] - rate[:, None] * self.sums.sum(1)).sum(0) / n.sum(), np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,10 @@ class Sample:
     def __len__(self) -> int:
         return len(self.y)
 
+    def with_labels(self, y: NDArray[np.int64]) -> Sample:
+        """The same rows with other recorded labels."""
+        return replace(self, y=y)
+
     @property
     def fold(self) -> NDArray[np.int64]:
         return self.block % 2
@@ -65,8 +69,9 @@ def collect(network: Network, data: Dataset, member: Mask, layers: Sequence[str]
                 kept[name].append(seen[name])
     activations = {name: np.concatenate(parts) for name, parts in kept.items()}
     score = np.concatenate(scores)
-    for name, values in (*activations.items(), ("output", score)):
-        if not np.isfinite(values).all():
+    finite = {name: bool(np.isfinite(values).all()) for name, values in activations.items()}
+    for name, good in {**finite, "output": bool(np.isfinite(score).all())}.items():
+        if not good:
             raise InputError(f"layer {name!r} has NaN or infinite activations on these rows.")
     return Sample(batches, data.y, member, data.row_id, score, activations, jackknife_blocks(len(data), seed))
 

@@ -1,6 +1,7 @@
 """What functions return: frozen dataclasses of plain numbers that say, draw and save themselves."""
 
-from fairheads.results.audit import AuditReport, Comparison, DataInfo, GroupShare, ModelInfo
+from fairheads.results.audit import AuditReport, DataInfo, GroupShare, ModelInfo
+from fairheads.results.comparison import Comparison
 from fairheads.results.disparity import RATES, DisparityReport, Gap, GroupRates
 from fairheads.results.number import Number, undefined
 from fairheads.results.pathway import (
@@ -8,6 +9,7 @@ from fairheads.results.pathway import (
     Effect,
     Evidence,
     Flips,
+    LabelBias,
     LayerReport,
     MeritCurve,
     PathwayReport,
@@ -15,6 +17,7 @@ from fairheads.results.pathway import (
     Verdict,
 )
 from fairheads.results.record import json_schema, json_text
+from fairheads.results.schema import audit_schema
 
 __all__ = [
     "MEANING",
@@ -29,6 +32,7 @@ __all__ = [
     "Gap",
     "GroupRates",
     "GroupShare",
+    "LabelBias",
     "LayerReport",
     "MeritCurve",
     "ModelInfo",
@@ -36,6 +40,7 @@ __all__ = [
     "PathwayReport",
     "TwinSummary",
     "Verdict",
+    "audit_schema",
     "json_schema",
     "json_text",
     "undefined",

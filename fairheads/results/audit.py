@@ -1,14 +1,22 @@
-"""The report of one audit, and the comparison of several."""
+"""The report of one audit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from fairheads.results import _audit_figure, _audit_html, _audit_text, page
+from fairheads.results._audit_text import DISCLAIMER
+from fairheads.results._saving import save_texts
 from fairheads.results.disparity import DisparityReport
 from fairheads.results.number import Number
 from fairheads.results.pathway import PathwayReport
 from fairheads.results.shown import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +74,79 @@ class AuditReport(Shown):
     pathways: dict[str, PathwayReport]
     notes: tuple[str, ...] = ()
 
+    def summary(self) -> str:
+        """Verdicts, layers and rates as text of at most 100 columns; the last line says what they do not say."""
+        return "\n".join([*_audit_text.summary_lines(self), "", DISCLAIMER])
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison(Shown):
-    """Several audits side by side, by name."""
+    def html(self) -> str:
+        """The whole report as an HTML fragment with its figures; everything that came from data is escaped."""
+        return f"<h2>{_audit_html.title(self)}</h2>\n{_audit_html.sections(self, level=3)}"
 
-    schema: Literal["fairheads/comparison/1"] = "fairheads/comparison/1"
-    reports: dict[str, AuditReport]
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The deciding effect of every group with its interval, measured in margins.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into; by default a figure of its own, which is ``.figure`` of the returned axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return _audit_figure.plot(self, ax)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a group: verdict, effect, twins, retention, flips, and the model's accuracy and parity difference."""
+        import pandas as pd
+
+        gap, accuracy = self.disparity.demographic_parity_difference, self.disparity.overall.accuracy
+        rows = [
+            {
+                "model": self.model.name,
+                "data": self.data.name,
+                "group": group,
+                "reference": p.reference,
+                "verdict": p.verdict,
+                "kind": None if p.effect is None else p.effect.kind,
+                "layer": None if p.effect is None else p.effect.layer,
+                "effect": None if p.effect is None else p.effect.value,
+                "low": None if p.effect is None else p.effect.low,
+                "high": None if p.effect is None else p.effect.high,
+                "margin": None if p.effect is None else p.effect.margin,
+                "twins": 0 if p.twins is None else p.twins.n,
+                "p": None if p.twins is None else p.twins.p,
+                "retention": p.retention.value,
+                "flips": None if p.flips is None else p.flips.n,
+                "accuracy": accuracy.value,
+                "demographic_parity_difference": gap.value,
+            }
+            for group, p in self.pathways.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def save(self, folder: str | Path) -> tuple[Path, Path, Path]:
+        """Write ``report.json``, ``report.html`` and ``report.md``, whole or not at all.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Where to; made if it is not there. Files of these names are replaced.
+
+        Returns
+        -------
+        tuple of Path
+            The three files, in this order.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written to.
+        """
+        texts = {
+            "report.json": self.to_json(),
+            "report.html": page.html_page(self),
+            "report.md": page.markdown_page(self),
+        }
+        first, second, third = save_texts(folder, texts)
+        return first, second, third

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from fairheads.results import _disparity_views
 from fairheads.results.number import Number
 from fairheads.results.shown import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 RATES: dict[str, str] = {
     "selection_rate": "share with the favourable decision",
@@ -40,7 +46,7 @@ class GroupRates:
 class Gap:
     """Largest difference and smallest ratio of a rate between two groups, and which groups make it.
 
-    The interval of the difference holds simultaneously over all pairs of groups, that of the ratio for its pair.
+    Both intervals hold simultaneously over all pairs of groups.
     """
 
     difference: Number
@@ -63,8 +69,37 @@ class DisparityReport(Shown):
         """Largest difference in selection rate between two groups."""
         return self.gaps["selection_rate"].difference
 
-    def to_frame(self):  # type: ignore[no-untyped-def]
-        """A pandas DataFrame: a row a group and rate, with n and interval."""
+    def summary(self) -> str:
+        """Rates and gaps as text of at most 100 columns; the last line says what they do not say."""
+        return "\n".join([*_disparity_views.summary_lines(self), "", DISCLAIMER])
+
+    def html(self) -> str:
+        """The rates, their figure and the gaps as an HTML fragment; everything that came from data is escaped."""
+        parts = [
+            "<h3>Decisions by group</h3>",
+            _disparity_views.rates_table(self, RATES),
+            _disparity_views.figure(self),
+            _disparity_views.gaps_table(self),
+            f"<p>{DISCLAIMER}</p>",
+        ]
+        return "\n".join(parts)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Selection rate, true and false positive rate of every group, each with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into; by default a figure of its own, which is ``.figure`` of the returned axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return _disparity_views.plot(self, ax)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a group and rate, with n and interval."""
         import pandas as pd
 
         rows = [
@@ -73,4 +108,4 @@ class DisparityReport(Shown):
             for rate in RATES
             for number in [getattr(rates, rate)]
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=["group", "rate", "value", "low", "high", "n"])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from fairheads.results import _pathway_figures, _pathway_html, _pathway_text
 from fairheads.results.number import Number
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 Verdict = Literal[
     "compensating_head",
@@ -21,17 +27,28 @@ Verdict = Literal[
     "not_testable",
 ]
 
+_HEADS = (
+    "compensating_head",
+    "consistent_with_compensating_head",
+    "head_or_suppression",
+    "aligned_use",
+    "consistent_with_aligned_use",
+)
+
 MEANING: dict[str, str] = {
     "compensating_head": (
         "the network raises one group at equal merit because of its own internal estimate of the group: a second head"
     ),
     "consistent_with_compensating_head": (
-        "the interventions look like a second head, but without matched twins this cannot be told from an ordinary network"
+        "the interventions look like a second head, but without matched twins this cannot be told from an ordinary "
+        "network"
     ),
     "head_or_suppression": (
         "a group-dependent push is there, and part of the ranking within groups is lost: a head or levelling down"
     ),
-    "suppression": "merit that goes with the group was dropped for everybody (levelling down); no second head was found",
+    "suppression": (
+        "merit that goes with the group was dropped for everybody (levelling down); no second head was found"
+    ),
     "aligned_use": "the internal group estimate pushes decisions further along the gap in the labels",
     "consistent_with_aligned_use": (
         "the interventions look like aligned use of the group, but without matched twins this is not established"
@@ -40,6 +57,9 @@ MEANING: dict[str, str] = {
     "inconclusive": "the evidence decides neither way",
     "not_testable": "the question cannot be put to this network on these data",
 }
+
+
+DISCLAIMER = "This does not say what is lawful, nor whether the recorded labels (the merit here) are right."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +155,25 @@ class MeritCurve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelBias:
+    """How much bias in the recorded labels would overturn the finding, were it there.
+
+    ``share`` is the smallest share of the favourable labels of ``group``, relabelled unfavourable at random, that takes
+    the deciding effect (its point value) back to its margin, or, where no head was found, beyond it
+    (``creates``). Without value where no share up to .9 does.
+    """
+
+    group: str
+    share: Number
+    creates: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PathwayReport(Shown):
     """The verdict on one group against the reference group, with everything it rests on.
 
     ``orientation`` is the sign of the gap in recorded labels (group minus reference), 0 where its interval holds 0.
-    ``effect`` is the effect that decided, or the strongest one where none did.
+    ``effect`` is the effect that decided, or the strongest one where none did; ``margins`` are those of both kinds.
     """
 
     group: str
@@ -149,6 +183,7 @@ class PathwayReport(Shown):
     orientation: int
     base_rate_gap: Number
     effect: Effect | None
+    margins: dict[str, float]
     layers: tuple[LayerReport, ...]
     twins: TwinSummary | None
     retention: Number
@@ -156,11 +191,82 @@ class PathwayReport(Shown):
     equal_merit_outside: Number
     input_auc: Number
     curve: MeritCurve | None
+    label_bias: LabelBias | None
     evidence: tuple[Evidence, ...]
     n: int
     alpha: float
 
     @property
+    def rests_on_effect(self) -> bool:
+        """Whether the verdict says that an effect lies beyond its margin."""
+        return self.verdict in _HEADS
+
+    @property
     def meaning(self) -> str:
         """The verdict in a sentence."""
         return MEANING[self.verdict]
+
+    def summary(self) -> str:
+        """Verdict, layers and evidence as text of at most 100 columns; the last line says what they do not say."""
+        parts = [
+            _pathway_text.head_lines(self),
+            _pathway_text.layer_lines(self),
+            _pathway_text.evidence_lines(self),
+            [DISCLAIMER],
+        ]
+        return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+    def html(self) -> str:
+        """Verdict, figures and tables as an HTML fragment; everything that came from data is escaped."""
+        parts = [
+            _pathway_html.card(self, level=3),
+            _pathway_html.figures(self),
+            _pathway_html.layer_table(self),
+            _pathway_html.evidence_table(self),
+            f"<p>{DISCLAIMER}</p>",
+        ]
+        return "\n".join(parts)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Effect of the internal group estimate at every layer, beside its margin and the twins.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw the deciding kind of effect into; by default a figure of its own with swap and erasure side
+            by side, which is ``.figure`` of the returned axes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn into; those of the swap where there are two.
+        """
+        return _pathway_figures.plot_layers(self, ax)
+
+    def plot_curve(self, ax: Axes | None = None, *, groups: Sequence[str] | None = None) -> Axes:
+        """Mean score of both groups against merit; the gap between the lines is what a second head adds.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            What to draw into; by default a figure of its own.
+        groups : sequence of str, optional
+            All groups of the audit, so that each has the same colour in every figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return _pathway_figures.plot_curve(self, ax, groups)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a layer and quantity, with n and interval."""
+        import pandas as pd
+
+        rows = [
+            {"layer": layer.name, "quantity": name, "value": n.value, "low": n.low, "high": n.high, "n": n.n}
+            for layer in self.layers
+            for name, n in vars(layer).items()
+            if isinstance(n, Number)
+        ]
+        return pd.DataFrame(rows, columns=["layer", "quantity", "value", "low", "high", "n"])

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from fairheads.errors import InputError
+from fairheads.results._stylesheet import framed
 from fairheads.results.record import from_plain, json_text, to_plain
 
 
-class Shown:
+class Shown(ABC):
     """Text, HTML and JSON of a result dataclass."""
 
+    @abstractmethod
     def summary(self) -> str:
         """The result in a few lines of text; the last says what the numbers do not say."""
-        raise TypeError(f"{type(self).__name__} must define summary")
 
+    @abstractmethod
     def html(self) -> str:
         """The result as an HTML fragment; everything that came from data is escaped."""
-        raise TypeError(f"{type(self).__name__} must define html")
 
     def __str__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        return self.html()
+        return framed(self.html())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data; keys are the attributes, NaN is null."""

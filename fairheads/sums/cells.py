@@ -41,11 +41,13 @@ class Cells:
         Raises
         ------
         InputError
-            If a label, decision or group code lies outside its range.
+            If the lengths differ, or a label, decision or group code is not a whole number in its range.
         """
         codes = [np.asarray(a) for a in (group, y, decision)]
         for name, values, top in zip(("group", "y", "decision"), codes, (len(groups), 2, 2), strict=True):
-            if values.size and (values.min() < 0 or values.max() >= top):
+            if values.shape != (len(codes[0]),):
+                raise InputError(f"`{name}` must have one entry per row of `group` ({len(codes[0])}).")
+            if not np.isin(values, np.arange(top)).all():
                 raise InputError(f"`{name}` must hold whole numbers from 0 to {top - 1}.")
         flat = (codes[0].astype(np.int64) * 2 + codes[1].astype(np.int64)) * 2 + codes[2].astype(np.int64)
         counts = np.bincount(flat, minlength=4 * len(groups)).reshape(len(groups), 2, 2)

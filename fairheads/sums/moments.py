@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairheads.errors import InputError
+
 Floats = NDArray[np.float64]
 
 
@@ -36,10 +38,16 @@ class Moments:
         return cls(len(x), x.sum(0), x.T @ x)
 
     def __add__(self, other: Moments) -> Moments:
+        self._check_width(other)
         return Moments(self.n + other.n, self.total + other.total, self.gram + other.gram)
 
     def __sub__(self, other: Moments) -> Moments:
+        self._check_width(other)
         return Moments(self.n - other.n, self.total - other.total, self.gram - other.gram)
+
+    def _check_width(self, other: Moments) -> None:
+        if len(self.total) != len(other.total):
+            raise InputError(f"Moments of {len(self.total)} and of {len(other.total)} columns do not add up.")
 
     @property
     def mean(self) -> Floats:
@@ -48,8 +56,8 @@ class Moments:
 
     @property
     def covariance(self) -> Floats:
-        """Covariance (p, p) with denominator n."""
-        return self.gram / self.n - np.outer(self.mean, self.mean)
+        """Covariance (p, p) with denominator n; NaN where there are no rows."""
+        return self.gram / max(self.n, 1) - np.outer(self.mean, self.mean)
 
     def to_dict(self) -> dict[str, Any]:
         return {"n": self.n, "total": self.total.tolist(), "gram": self.gram.tolist()}

@@ -29,7 +29,11 @@ class Coefficients:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Every candidate (b, t) with its accuracy, signed gap and selected counts on the validation rows."""
+    """Every candidate (b, t) with its accuracy, signed gap and selected counts on the validation rows.
+
+    A merge that selects at most half as many rows as the most accurate threshold of the task head alone reaches
+    parity by refusing everybody; it is no candidate.
+    """
 
     b: Floats
     t: Floats
@@ -69,11 +73,9 @@ class Frontier:
             (k0, k1), (n0, n1) = self.selected.T, self.group_sizes
             low, high = difference_interval(k1, n1, k0, n0, confidence=2 * confidence - 1)
             bound = np.maximum(-low, high)
-        share = self.selected.sum(1) / self.group_sizes.sum()
-        useful = (share > 0.5 * share[self.accuracy.argmax()]) & (share < 1)
-        allowed = useful & (bound <= max_gap)
+        allowed = bound <= max_gap + 1e-12
         if not allowed.any():
-            smallest = float(bound[useful].min())
+            smallest = float(bound.min())
             raise InputError(
                 f"no merge keeps the gap at or below {max_gap:g} on {int(self.group_sizes.sum())} validation rows"
                 + (f" with confidence {confidence:g}" if confidence is not None else "")
@@ -101,12 +103,13 @@ def fit_frontier(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLike)
     Raises
     ------
     InputError
-        If a logit is not finite, the lengths differ, or a group is absent.
+        If a logit is not finite, the lengths differ, a label or group is not 0 or 1, a group is absent, or no
+        threshold separates rows.
 
     Notes
     -----
     For every b the rows are sorted once and every threshold between two rows is a candidate; those that are most
-    accurate at their gap (rounded to .001) are kept. Shown is validation accuracy; a new sample gives less.
+    accurate at their gap (rounded up to .001) are kept. Shown is validation accuracy; a new sample gives less.
 
     References
     ----------
@@ -126,15 +129,23 @@ def fit_frontier(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLike)
         raise InputError("`z_y`, `z_g`, `y` and `group` must have the same length.")
     if not (np.isfinite(z_y).all() and np.isfinite(z_g).all()):
         raise InputError("the logits must be finite.")
+    for name, values in (("y", y), ("group", group)):
+        if not np.isin(values, (0, 1)).all():
+            raise InputError(f"`{name}` must be 0 or 1 in every row; a merge is of two groups.")
+    group = group.astype(np.int64)
     sizes = np.bincount(group, minlength=2)
-    if len(sizes) != 2 or (sizes == 0).any():
+    if (sizes == 0).any():
         raise InputError(f"two groups with rows in both are needed, got counts {sizes.tolist()}.")
     contrast = z_g[group == 1].mean() - z_g[group == 0].mean()
     reach = 3 * abs((z_y[group == 1].mean() - z_y[group == 0].mean()) / contrast) if contrast else 0.0
     steps = np.linspace(-reach, reach, STEPS) if reach else np.zeros(1)
-    parts = [_thresholds(z_y + b * z_g, y, group, sizes) for b in steps]
+    _, accuracy, selected = _thresholds(z_y, y, group, sizes)
+    least = selected.sum(1)[accuracy.argmax()] // 2 if len(accuracy) else 0
+    parts = [_best_at_gap(*_thresholds(z_y + b * z_g, y, group, sizes), sizes, least) for b in steps]
     slopes = np.repeat(steps, [len(t) for t, _, _ in parts])
     t, accuracy, selected = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    if not len(t):
+        raise InputError("no threshold separates rows: the task logit has the same value in every row.")
     return Frontier(slopes, t, accuracy, selected, sizes)
 
 
@@ -146,10 +157,20 @@ def _thresholds(
     cut = np.flatnonzero(s[:-1] > s[1:])
     selected = np.stack([np.cumsum(member == 0), np.cumsum(member == 1)], axis=1)[cut]
     correct = 2 * np.cumsum(positive)[cut] - (cut + 1) + int((~positive).sum())
-    accuracy = correct / len(s)
-    t = -(s[cut] + s[cut + 1]) / 2
+    middle = (s[cut] + s[cut + 1]) / 2
+    t = -np.where(middle < s[cut], middle, s[cut + 1])  # neighbouring floats have no middle
+    return t, correct / len(s), selected
+
+
+def _best_at_gap(
+    t: Floats, accuracy: Floats, selected: NDArray[np.int64], sizes: NDArray[np.int64], least: int
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Of the thresholds that select more than ``least`` rows, the most accurate at each gap, rounded up."""
+    useful = selected.sum(1) > least
+    t, accuracy, selected = t[useful], accuracy[useful], selected[useful]
     rates = selected / sizes
-    key = np.round((rates[:, 1] - rates[:, 0]) * 1000).astype(np.int64)
+    gap = rates[:, 1] - rates[:, 0]
+    key = np.sign(gap) * np.ceil(np.abs(gap) * 1000 - 1e-9)
     by_gap = np.lexsort((-accuracy, key))
     best = by_gap[np.r_[True, np.diff(key[by_gap]) > 0]] if len(by_gap) else by_gap
     return t[best], accuracy[best], selected[best]

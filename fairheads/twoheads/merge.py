@@ -14,7 +14,8 @@ from fairheads.nets import TwoHeadNet
 from fairheads.twoheads.frontier import Coefficients
 
 TOLERANCE = 1e-5
-"""Largest difference between merged logits and ``z_y + b z_g + t``, relative to the larger of 1 and the logit."""
+"""Largest difference between merged logits and ``z_y + b z_g + t``, relative to the larger of 1 and ``|z_y| + |b z_g| +
+|t|``: large parts that cancel leave their float32 rounding behind."""
 
 
 def merge_heads(linear: nn.Linear, coefficients: Coefficients) -> nn.Linear:
@@ -53,10 +54,12 @@ def unmerge_heads(merged: nn.Linear, group_head: nn.Linear, coefficients: Coeffi
         nn.Linear, merged.in_features, 2, device=merged.weight.device, dtype=merged.weight.dtype
     )
     b, t = coefficients.b, coefficients.t
+    none = torch.zeros(1, device=merged.weight.device)
+    bias, group_bias = (none if part.bias is None else part.bias.detach() for part in (merged, group_head))
     with torch.no_grad():
         linear.weight[0] = (merged.weight.double() - b * group_head.weight.double())[0]
-        linear.bias[0] = (merged.bias.double() - b * group_head.bias.double() - t)[0]
-        linear.weight[1], linear.bias[1] = group_head.weight[0], group_head.bias[0]
+        linear.bias[0] = (bias.double() - b * group_bias.double() - t)[0]
+        linear.weight[1], linear.bias[1] = group_head.weight[0], group_bias[0]
     two: nn.Linear = linear
     return two
 
@@ -66,7 +69,7 @@ def two_head_scores(net: nn.Module, data: Dataset) -> NDArray[np.float64]:
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     with evaluation_state(net):
         parts = [
-            net(*[torch.as_tensor(values).to(device) for values in batch.inputs.values()]).double().cpu().numpy()
+            net(*[torch.tensor(values, device=device) for values in batch.inputs.values()]).double().cpu().numpy()
             for batch in blocks(data)
         ]
     return np.concatenate(parts)
@@ -83,12 +86,13 @@ def merge_net(net: TwoHeadNet, coefficients: Coefficients, verify_on: Dataset) -
     Raises
     ------
     InputError
-        If a merged logit differs by more than 1e-5 (relative to the larger of 1 and the logit).
+        If a merged logit differs by more than 1e-5, relative to the larger of 1 and ``|z_y| + |b z_g| + |t|``.
     """
     single = net.single(merge_heads(net.head, coefficients)).eval()
     heads = two_head_scores(net, verify_on)
-    wanted = heads[:, 0] + coefficients.b * heads[:, 1] + coefficients.t
-    difference = np.abs(two_head_scores(single, verify_on)[:, 0] - wanted) / np.maximum(1.0, np.abs(wanted))
+    parts = np.stack([heads[:, 0], coefficients.b * heads[:, 1], np.full(len(heads), coefficients.t)])
+    difference = np.abs(two_head_scores(single, verify_on)[:, 0] - parts.sum(0))
+    difference /= np.maximum(1.0, np.abs(parts).sum(0))
     if not difference.max() <= TOLERANCE:
         raise InputError(f"the merged logits differ from the two heads by up to {difference.max():.2g}; not merged.")
     return single

@@ -1,0 +1,113 @@
+"""fairheads audit"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import counted, names, opened, table_options
+
+if TYPE_CHECKING:
+    from fairheads.results import AuditReport
+
+EXIT_GATE = 3
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@table_options
+@click.option("--split", type=click.Choice(("test", "all")), default="test", show_default=True, help="Rows to audit.")
+@click.option("--twins", "n_twins", type=int, default=0, metavar="N", help="Train N twins by the model's recipe.")
+@click.option("--train-data", metavar="FILE", help="Training table for --twins; by default --data.")
+@click.option("--twin", "twin_paths", multiple=True, type=click.Path(path_type=Path), help="A trained twin.")
+@click.option("--layers", metavar="NAME[,NAME]", help="Layers to look at; by default the hidden ones.")
+@click.option("--reference", metavar="GROUP", help="Reference group; by default the largest.")
+@click.option("--sample", type=int, default=20_000, show_default=True, help="Rows that interventions run on.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
+@click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
+@click.option("--fail-on", multiple=True, metavar="VERDICT", help="Exit with 3 if any group has this verdict.")
+@click.option("--max-gap", type=float, help="Exit with 3 if the upper bound of the gap is larger.")
+@click.option("--gap-metric", default="selection_rate", show_default=True, help="Rate whose gap --max-gap bounds.")
+def audit(
+    model: Path,
+    source: str,
+    label: str | None,
+    group: str | None,
+    favourable: str | None,
+    split: str,
+    n_twins: int,
+    train_data: str | None,
+    twin_paths: tuple[Path, ...],
+    layers: str | None,
+    reference: str | None,
+    sample: int,
+    seed: int,
+    out: Path | None,
+    form: str,
+    fail_on: tuple[str, ...],
+    max_gap: float | None,
+    gap_metric: str,
+) -> None:
+    """Audit the saved MODEL: how it treats the groups, and whether by an internal estimate of the group.
+
+    \b
+    fairheads audit models/parity --data adult --twins 5 --out report
+    fairheads audit models/plain --data people.csv --label hired --group sex --format json
+
+    On the table that MODEL was trained on, the rows of its held-out split are audited. Without twins the strongest
+    finding is consistent_with_compensating_head.
+    """
+    from fairheads.audit import audit as run
+    from fairheads.errors import ConfigError
+    from fairheads.models import load_bundle
+    from fairheads.reports import render, save
+    from fairheads.results import MEANING, RATES
+    from fairheads.twins import TwinRecipe, default_cache
+
+    for verdict in fail_on:
+        if verdict not in MEANING:
+            raise ConfigError(f"`--fail-on` must be one of {', '.join(MEANING)}, got {verdict!r}.")
+    if gap_metric not in RATES:
+        raise ConfigError(f"`--gap-metric` must be one of {', '.join(RATES)}, got {gap_metric!r}.")
+    if n_twins and twin_paths:
+        raise ConfigError("give either `--twins N` or `--twin MODEL`, not both.")
+    bundle = load_bundle(model)
+    table = opened(source, label, group, favourable)
+    data, words = bundle.encode(table, split)
+    with counted(f"training {n_twins} twins" if n_twins else "auditing", n_twins or 1) as tell:
+        twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
+        if n_twins:
+            rows = table if train_data is None else opened(train_data, label, group, favourable)
+            own, _ = bundle.encode(rows, "train" if bundle.trained_on(rows) else "all")
+            twins = TwinRecipe(own, n=n_twins, seed=seed, cache=default_cache(), progress=tell)
+        report = run(
+            bundle,
+            data,
+            twins=twins,
+            reference=reference,
+            layers=names(layers) or None,
+            sample=sample,
+            seed=seed,
+            notes=[f"Audited on {words}."],
+        )
+    if out is not None:
+        save(report, out)
+    click.echo(render(report, form), nl=False)
+    _gate(report, fail_on, max_gap, gap_metric)
+
+
+def _gate(report: AuditReport, fail_on: tuple[str, ...], max_gap: float | None, metric: str) -> None:
+    """Leave with 3, saying why, if a gate is not met. A gap that cannot be estimated does not meet it."""
+    failed = [f"{g}: {p.verdict}" for g, p in report.pathways.items() if p.verdict in fail_on]
+    if max_gap is not None:
+        gap = report.disparity.gaps[metric].difference
+        bound = gap.value if gap.high is None else gap.high
+        if math.isnan(bound) or bound > max_gap:
+            failed.append(f"gap in {metric} {gap}, allowed {max_gap:g}")
+    if failed:
+        click.echo(f"Gate not met: {'; '.join(failed)}", err=True)
+        raise click.exceptions.Exit(EXIT_GATE)

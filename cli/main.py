@@ -1,0 +1,66 @@
+"""The command group, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from fairheads import __version__
+from fairheads.errors import FairheadsError
+
+from .audit import audit
+from .demo import demo
+from .merge import merge
+from .render import render
+from .train import train
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fairheads")
+def fairheads() -> None:
+    """Has a network that was trained to be fair quietly learned to treat people by group?
+
+    \b
+    fairheads demo                                    the whole story on embedded data, in two minutes
+    fairheads train --data adult --out models/plain   train a network and save it with its record
+    fairheads audit models/plain --data adult --twins 5 --out report
+
+    Exit codes: 0 done, 1 an error, 2 wrong usage, 3 a gate (--max-gap, --fail-on) was not met. Results go to standard
+    output, progress to standard error.
+    """
+
+
+for command in (demo, train, audit, merge, render):
+    fairheads.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; a user sees one line for an error, never a traceback."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of one thread beat one of two, and stall less
+    try:
+        code = fairheads.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; nothing half-written was left.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except FairheadsError as error:
+        click.echo(f"Error: {_one_line(error)}", err=True)
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of standard output went away, as `head` does
+        sys.exit(0)
+    except OSError as error:
+        click.echo(f"Error: {error.strerror or error}: {error.filename or ''}", err=True)
+        sys.exit(EXIT_ERROR)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from fairheads.data import Table
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def table_options(command: Command) -> Command:
+    """--data, --label, --group, --favourable: which table, and what in it is the outcome and the group."""
+    for option in reversed(
+        (
+            click.option(
+                "--data", "source", required=True, metavar="adult|FILE", help="Adult, or a CSV or Parquet file."
+            ),
+            click.option("--label", metavar="COL", help="Column of the recorded outcome (two values)."),
+            click.option("--group", metavar="COL[,COL]", help="Protected column; several make intersections."),
+            click.option(
+                "--favourable", metavar="VALUE", help="Favourable value of the label; may be left out for 0/1."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def opened(source: str, label: str | None, group: str | None, favourable: str | None, **more: Any) -> Table:
+    """The table that the options name."""
+    from fairheads.data import open_table
+
+    return open_table(source, label=label, group=names(group), favourable=favourable, **more)
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """A comma-separated list."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+@contextmanager
+def counted(label: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar on standard error that counts to ``total``; on anything but a terminal one line that names the step."""
+    with click.progressbar(length=total, label=label, file=sys.stderr, width=24) as bar:
+
+        def tell(done: int, *_rest: object) -> None:
+            bar.update(done - bar.pos)
+
+        yield tell

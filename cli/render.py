@@ -1,0 +1,29 @@
+"""fairheads render"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("report", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; by default standard output.")
+def render(report: Path, form: str, out: Path | None) -> None:
+    """Show a saved report.json as text, Markdown or HTML. Needs no model and does not load torch.
+
+    \b
+    fairheads render report/report.json --format md
+    """
+    from fairheads.reports import render as page
+    from fairheads.reports import save_texts
+    from fairheads.results import AuditReport
+
+    text = page(AuditReport.load(report), form)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        save_texts(out.parent, {out.name: text})
+        click.echo(f"wrote {out}")

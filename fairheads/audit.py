@@ -1,0 +1,212 @@
+"""The one call: disparity of a network's decisions, and the verdict on how it comes to them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from torch import nn
+
+from fairheads.activations import Network, TorchNetwork, as_network, one_thread
+from fairheads.data import Dataset, RowRecord, blocks
+from fairheads.errors import ConfigError
+from fairheads.metrics import disparity_of
+from fairheads.models import Bundle, load_bundle, weights_digest
+from fairheads.pathways import SAMPLE, analyze_pathways
+from fairheads.results import AuditReport, DataInfo, DisparityReport, GroupShare, ModelInfo, Number, undefined
+from fairheads.sums import Cells
+from fairheads.twins import TwinRecipe
+
+Model = Network | nn.Module | Bundle | str | Path
+
+
+@one_thread()
+def audit(
+    model: Model,
+    data: Dataset,
+    *,
+    twins: Sequence[Model] | TwinRecipe | None = None,
+    reference: str | None = None,
+    layers: Sequence[str] | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    alpha: float = 0.05,
+    notes: Sequence[str] = (),
+) -> AuditReport:
+    """Audit a network on rows that it was not trained on.
+
+    Parameters
+    ----------
+    model : nn.Module, Network, Bundle, or the path of a saved bundle
+        One logit of the favourable outcome a row; above 0 is a favourable decision.
+    data : Dataset
+        Rows with recorded labels and groups, encoded as the model takes them.
+    twins : sequence of models, TwinRecipe or None
+        The same network without the constraint: given, or trained by the recipe (which needs a bundle). None
+        allows ``consistent_with_compensating_head`` at most.
+    reference, layers, sample, seed, alpha
+        As in `fairheads.pathways.analyze_pathways`.
+    notes : sequence of str
+        Lines to carry into the report.
+
+    Returns
+    -------
+    AuditReport
+        The same inputs and seed give the same bytes, whatever the batch size of ``data``.
+
+    Raises
+    ------
+    InputError
+        If the data cannot be used, among others because they hold rows the model was trained on.
+    ConfigError
+        If a setting or the kind of ``model`` or ``twins`` makes no sense.
+
+    Notes
+    -----
+    Not shown: whether the network or its use is lawful; anything about outcomes other than the recorded label.
+
+    Examples
+    --------
+    >>> from fairheads.nets import MLP
+    >>> from fairheads.planted import synthetic
+    >>> report = audit(MLP(8, hidden=(8,)), synthetic(400))
+    >>> report.data.n, list(report.pathways)
+    (400, ['B'])
+    """
+    opened = _open(model)
+    network = as_network(opened.net if isinstance(opened, Bundle) else opened, layers=layers)
+    bundle = opened if isinstance(opened, Bundle) else None
+    overlap, expected = _overlap(bundle, data)
+    disparity = network_disparity(network, data)
+    others = _twins(twins, bundle)
+    pathways = analyze_pathways(
+        network,
+        data,
+        twins=others.networks,
+        reference=reference,
+        layers=layers,
+        sample=sample,
+        seed=seed,
+        alpha=alpha,
+        train_data=others.train_data,
+        rows_disjoint=None if bundle is None or bundle.rows is None else True,
+        twins_matched=others.matched,
+    )
+    return AuditReport(
+        model=_model_info(network, bundle),
+        data=_data_info(data, disparity, bundle, max(p.n for p in pathways.values()), overlap, expected),
+        seed=seed,
+        versions=_versions(),
+        disparity=disparity,
+        pathways=pathways,
+        notes=tuple(notes),
+    )
+
+
+def _open(model: Model) -> Network | nn.Module | Bundle:
+    return load_bundle(model) if isinstance(model, str | Path) else model
+
+
+@dataclass(frozen=True, eq=False)
+class _Twins:
+    """The twins as networks, whether they were trained on the model's rows, and those rows where they are at hand."""
+
+    networks: Sequence[Network | nn.Module] = ()
+    matched: bool | None = None
+    train_data: Dataset | None = None
+
+
+def _twins(twins: Sequence[Model] | TwinRecipe | None, bundle: Bundle | None) -> _Twins:
+    if twins is None:
+        return _Twins()
+    if isinstance(twins, TwinRecipe):
+        if bundle is None:
+            raise ConfigError("a TwinRecipe needs a model saved as a bundle, whose training record it follows.")
+        matched = twins.matches(bundle)
+        return _Twins(twins.train(bundle), matched, twins.train_data if matched else None)
+    opened = [_open(twin) for twin in twins]
+    networks = [each.net if isinstance(each, Bundle) else each for each in opened]
+    records = [each.rows if isinstance(each, Bundle) else None for each in opened]
+    if bundle is None or bundle.rows is None or any(rows is None for rows in records):
+        return _Twins(networks)
+    return _Twins(networks, all(rows is not None and rows.digest == bundle.rows.digest for rows in records))
+
+
+def _overlap(bundle: Bundle | None, data: Dataset) -> tuple[Number, Number]:
+    if bundle is None or bundle.rows is None:
+        unknown = undefined("the model has no record of its training rows")
+        return unknown, unknown
+    share, expected = bundle.rows.refuse_overlap(data)
+    return Number(value=share, n=len(data)), Number(value=expected, n=bundle.rows.n)
+
+
+@one_thread()
+def network_disparity(model: Network | nn.Module, data: Dataset) -> DisparityReport:
+    """The disparity report of a network's decisions (score above 0) on all rows; cells are summed block by block."""
+    network = as_network(model)
+    cells = Cells.empty(data.group_names)
+    for batch in blocks(data):
+        decision = network.forward(batch.inputs) > 0
+        cells = cells + Cells.count(y=batch.y, decision=decision, group=batch.group, groups=data.group_names)
+    return disparity_of(cells)
+
+
+def _model_info(network: Network, bundle: Bundle | None) -> ModelInfo:
+    module = network.module if isinstance(network, TorchNetwork) else None
+    return ModelInfo(
+        name=(bundle.name if bundle is not None else "") or type(module or network).__name__,
+        digest=weights_digest(module) if module is not None else "",
+        architecture=type(module or network).__name__ + _widths(module),
+        parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
+        layers=tuple(network.layers()),
+        training={**bundle.training, **({"merge": bundle.merge} if bundle.merge else {})}
+        if bundle is not None
+        else None,
+    )
+
+
+def _widths(module: nn.Module | None) -> str:
+    config = getattr(module, "config", None)
+    if not isinstance(config, dict) or "hidden" not in config:
+        return ""
+    return (
+        f" {'-'.join(map(str, (config['in_features'], *config['hidden'], config['outputs'])))}, {config['activation']}"
+    )
+
+
+def _data_info(
+    data: Dataset,
+    disparity: DisparityReport,
+    bundle: Bundle | None,
+    sampled: int,
+    overlap: Number,
+    expected_overlap: Number,
+) -> DataInfo:
+    shares = bundle.training.get("shares", {}) if bundle is not None else {}
+    groups = {
+        name: GroupShare(
+            n=rates.n,
+            base_rate=rates.base_rate,
+            training_n=shares.get(name, {}).get("n"),
+            training_base_rate=shares.get(name, {}).get("base_rate"),
+        )
+        for name, rates in disparity.groups.items()
+    }
+    return DataInfo(
+        name=data.name or "unnamed",
+        n=len(data),
+        sampled=sampled,
+        digest=RowRecord.of(data).digest,
+        groups=groups,
+        overlap=overlap,
+        expected_overlap=expected_overlap,
+        unseen_categories=dict(data.unseen),
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("fairheads", "torch", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,201 @@
+"""A bundle: a folder with a network's weights, its architecture, its encoder and the record of its training.
+
+``model.safetensors`` (weights), ``config.json`` (everything plain) and ``rows.safetensors`` (hashes of the training
+rows). No part of it is code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from fairheads.data import Dataset, RowRecord, Table, TableEncoder
+from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError
+from fairheads.nets import MLP, TwoHeadNet
+
+FORMAT = "fairheads/bundle/1"
+WEIGHTS, CONFIG, ROWS = "model.safetensors", "config.json", "rows.safetensors"
+PARTS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle:
+    """A network with what is needed to run it on a table and to judge an audit of it.
+
+    Attributes
+    ----------
+    net : MLP or TwoHeadNet
+    preprocess : TableEncoder or None
+    training : dict
+        The training record (`fairheads.training.History.record`), with ``split`` where a table was split.
+    rows : RowRecord or None
+        The rows it was trained on.
+    merge : dict or None
+        Coefficients of a merged two-headed network.
+    """
+
+    net: nn.Module
+    preprocess: TableEncoder | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    rows: RowRecord | None = None
+    merge: dict[str, Any] | None = None
+    name: str = ""
+
+    def trained_on(self, table: Table) -> bool:
+        """Whether the model was trained on a part of this very table (by the hash of its file)."""
+        split = self.training.get("split")
+        return split is not None and split["source"] == table.source
+
+    def encode(self, table: Table, part: str) -> tuple[Dataset, str]:
+        """The rows of ``table`` as this model takes them, and which they are, in words.
+
+        ``part`` is "train", "validation", "test" or "all". Of the very table the model was trained on, the rows are
+        those of the recorded split; of any other table all rows are "test".
+
+        Raises
+        ------
+        InputError
+            If the table does not fit the encoder, or there are no such rows.
+        """
+        if self.preprocess is None:
+            raise InputError("the model has no encoder for tables; pass a Dataset instead.")
+        if part not in PARTS:
+            raise ConfigError(f"`part` must be one of {list(PARTS)}, got {part!r}.")
+        rows: NDArray[np.bool_] = np.ones(len(table), bool)
+        words = f"all {len(table):,} rows of {table.name}"
+        if part != "all" and self.trained_on(table):
+            split = self.training["split"]
+            rows = table.parts(test=split["test"], validation=split["validation"], seed=split["seed"])[part]
+            words = f"the {int(rows.sum()):,} {part} rows of the split that the model was trained with"
+        elif part in ("train", "validation"):
+            raise InputError(f"{table.name} is not the table that the model was trained on; it has no {part} rows.")
+        if not rows.any():
+            raise InputError(f"the split that the model was trained with left no {part} rows.")
+        return table.encode(self.preprocess, rows), words
+
+
+def weights_digest(net: nn.Module) -> str:
+    """SHA-256 of all weights and buffers with their names."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _architecture(net: nn.Module) -> dict[str, Any]:
+    if isinstance(net, TwoHeadNet):
+        return {"kind": "two_head", "of": _architecture(net.template)}
+    if isinstance(net, MLP):
+        return {"kind": "mlp", **net.config}
+    raise ConfigError(f"a bundle holds an MLP or a TwoHeadNet of one, got {type(net).__name__}.")
+
+
+def _build(plain: Mapping[str, Any]) -> nn.Module:
+    options = {key: value for key, value in plain.items() if key != "kind"}
+    if plain.get("kind") == "mlp":
+        return MLP(options.pop("in_features"), **options)
+    if plain.get("kind") == "two_head":
+        return TwoHeadNet(_build(plain["of"]))
+    raise InputError(f"unknown architecture {plain.get('kind')!r}.")
+
+
+def check_free(folder: str | Path, *, overwrite: bool = False) -> Path:
+    """The folder as a path, if a bundle may be written there; ask before long work.
+
+    Raises
+    ------
+    InputError
+        If it exists, unless ``overwrite`` is True and it holds a bundle.
+    """
+    target = Path(folder)
+    if target.exists() and not (overwrite and (target / CONFIG).is_file() and (target / WEIGHTS).is_file()):
+        hint = " and is no model; choose another folder." if overwrite else "; choose another folder, or overwrite."
+        raise InputError(f"{str(target)!r} exists{hint}")
+    return target
+
+
+def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a bundle; the folder appears whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and ``overwrite`` is False, or it exists and holds something other than a bundle.
+    """
+    target = check_free(folder, overwrite=overwrite)
+    config = {
+        "format": FORMAT,
+        "architecture": _architecture(bundle.net),
+        "preprocess": None if bundle.preprocess is None else bundle.preprocess.to_dict(),
+        "training": bundle.training,
+        "merge": bundle.merge,
+    }
+    files = {
+        WEIGHTS: save_tensors({k: v.detach().cpu().contiguous() for k, v in bundle.net.state_dict().items()}),
+        CONFIG: (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(),
+    }
+    if bundle.rows is not None:
+        files[ROWS] = save_arrays({"hashes": bundle.rows.hashes, "counts": bundle.rows.counts})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as beside:
+        made = Path(beside) / "new"
+        made.mkdir()
+        for name, content in files.items():
+            (made / name).write_bytes(content)
+        if target.exists():
+            target.replace(Path(beside) / "old")
+        made.replace(target)
+    return target
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Read a bundle; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        If there is no bundle there.
+    UnsafeModelError
+        If a file of it is damaged or does not fit the others.
+    """
+    source = Path(folder)
+    if not source.exists():
+        raise InputError(f"there is no model at {str(source)!r}.")
+    if not source.is_dir() or not (source / CONFIG).is_file():
+        raise InputError(f"{str(source)!r} is no model bundle (a folder with {CONFIG} and {WEIGHTS}).")
+    try:
+        config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
+        if config.get("format") != FORMAT:
+            raise InputError(f"format {config.get('format')!r} is not {FORMAT!r}")
+        net = _build(config["architecture"])
+        net.load_state_dict(load_tensors((source / WEIGHTS).read_bytes()))
+        rows = None
+        if (source / ROWS).is_file():
+            arrays = load_arrays((source / ROWS).read_bytes())
+            rows = RowRecord(arrays["hashes"], arrays["counts"])
+        preprocess = None if config["preprocess"] is None else TableEncoder.from_dict(config["preprocess"])
+        training, merge = dict(config["training"]), config["merge"]
+    except OSError as error:
+        raise InputError(f"the model at {str(source)!r} cannot be read: {error.strerror}.") from error
+    except (SafetensorError, FairheadsError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnsafeModelError(f"the model at {str(source)!r} is damaged or no bundle: {reason}") from error
+    return Bundle(
+        net=net.eval(), preprocess=preprocess, training=training, rows=rows, merge=merge, name=source.resolve().name
+    )

@@ -1,0 +1,59 @@
+"""From a table to a trained bundle: split, encode, build, train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fairheads.data import Table
+from fairheads.models.bundle import Bundle
+from fairheads.nets import MLP, TwoHeadNet
+from fairheads.training import Objective, train
+
+
+def fit_table(
+    table: Table,
+    objective: Objective,
+    *,
+    hidden: Sequence[int] = (128, 128, 128),
+    epochs: int = 8,
+    batch_size: int = 512,
+    learning_rate: float = 1e-3,
+    schedule: str = "cosine",
+    test: float = 0.2,
+    validation: float = 0.2,
+    seed: int = 0,
+    progress: Callable[[int, float], None] | None = None,
+) -> Bundle:
+    """An MLP trained on the training rows of a table, as a bundle that knows its split, its encoder and its rows.
+
+    Parameters
+    ----------
+    objective : Objective
+        One with two outputs (`fairheads.training.TwoHeaded`) trains a `TwoHeadNet`.
+    test, validation : float
+        Shares held out for audits and for the choice of a merge; a published test split is used as it is. Validation
+        rows are held out for every objective, so that networks of one table are trained on the same rows.
+    seed : int
+        Seed of the weights and of the order of the rows, and of the split.
+
+    Other parameters and errors are those of `fairheads.training.train` and `fairheads.data.Table.parts`.
+    """
+    rows = table.parts(test=test, validation=validation, seed=0)["train"]
+    data = table.encode(table.fit_encoder(rows), rows)
+    width = next(iter(data.inputs.values())).shape[1]
+    net = MLP(width, hidden=hidden, seed=seed)
+    trained = TwoHeadNet(net, seed=seed) if objective.outputs == 2 else net
+    history = train(
+        trained,
+        data,
+        objective,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        seed=seed,
+        progress=progress,
+    )
+    split = {"source": table.source, "test": test, "validation": validation, "seed": 0}
+    record = {**history.record(), "split": split}
+    return Bundle(net=trained, preprocess=data.preprocess, training=record, rows=history.rows, name=table.name)

@@ -1,0 +1,216 @@
+"""What the verdict rests on: margins, twins, retention and checks, each a pure function of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from fairheads.pathways.intervals import jackknife_se, pointwise_critical, simultaneous_critical
+from fairheads.pathways.measure import InputMeasure, LayerMeasure, TwinMeasure
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS
+from fairheads.results import Evidence, Number, TwinSummary, undefined
+
+Floats = NDArray[np.float64]
+Kind = Literal["swap", "erasure"]
+
+KINDS: tuple[Kind, Kind] = ("swap", "erasure")
+UNITS: dict[Kind, str] = {"swap": "sd of the logit", "erasure": "difference in selection rate"}
+
+TWINS_MATCHED = "twins trained on the model's rows"
+
+SWAP_MARGIN = 0.1
+"""Smallest swap effect worth the name, in standard deviations of the logit."""
+
+ERASURE_MARGIN = 0.02
+"""Smallest erasure effect worth the name, in selection rate; at least `ERASURE_SHARE` of the gap to be closed."""
+
+ERASURE_SHARE = 0.15
+RETENTION = 0.9
+"""Share of the twins' ranking within groups that a head keeps."""
+
+READABLE = 0.03
+"""Largest held-out AUC above one half of the group within merit bins after erasure, or a quarter of that before."""
+
+MERIT_LOSS = 0.01
+"""Largest loss of the label's held-out AUC through erasure."""
+
+OVERFITTING = 0.02
+"""Largest difference of the generalisation gap (AUC within groups) from the twins'."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is known about training: None where it is not.
+
+    ``rows_disjoint``: the audited rows are no training rows. ``twins_matched``: the twins were trained on the model's
+    own rows. ``generalisation_gap``: the model's training minus held-out AUC within groups, and the twins' mean.
+    """
+
+    rows_disjoint: bool | None = None
+    twins_matched: bool | None = None
+    generalisation_gap: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One group against its reference: everything measured, nothing judged."""
+
+    group: str
+    reference: str
+    n: int
+    orientation: int
+    base_rate_gap: Number
+    gap: float
+    layers: tuple[LayerMeasure, ...]
+    auc_within: Floats
+    inputs: InputMeasure | None
+    twins: tuple[TwinMeasure, ...]
+    row_id: NDArray[np.int64]
+    tap_is_inert: bool
+    background: Background
+    untestable: str | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Point, standard error, simultaneous bounds and margin of both effects at every layer: arrays (layers, 2)."""
+
+    point: Floats
+    se: Floats
+    low: Floats
+    high: Floats
+    margin: Floats
+
+    def inside(self, alpha: float, *, below_only: bool = False) -> bool:
+        """Whether every effect lies within its margin, each one-sided test at level ``alpha``.
+
+        Equivalence of ALL effects is an intersection-union test: it keeps its level without a correction for their
+        number (Berger & Hsu 1996), so its bounds are pointwise.
+        """
+        half = pointwise_critical(JACKKNIFE_BLOCKS, 2 * alpha) * self.se
+        below = self.point + half < self.margin
+        above = self.point - half > -self.margin
+        return bool(below.all() and (below_only or above.all()))
+
+
+def bounds_of(case: Case, alpha: float) -> Bounds:
+    replicates = np.concatenate([np.column_stack([m.column(k) for k in KINDS]) for m in case.layers], axis=1)
+    point = np.array([[m.point[k] for k in KINDS] for m in case.layers])
+    se = jackknife_se(replicates).reshape(point.shape)
+    half = simultaneous_critical(replicates, alpha, case.seed) * se
+    to_close = np.mean([t.gap for t in case.twins]) if case.twins else case.base_rate_gap.value
+    margin = np.array([SWAP_MARGIN, max(ERASURE_MARGIN, ERASURE_SHARE * abs(float(to_close)))])
+    return Bounds(point, se, point - half, point + half, margin)
+
+
+def twin_summary(case: Case, layer: int, kind: int, direction: int, value: float) -> TwinSummary | None:
+    """The effect beside the twins' largest over layers; p is doubled for the choice between two kinds of effect."""
+    k = len(case.twins)
+    if k == 0:
+        return None
+    per_layer = np.array([t.swaps if kind == 0 else t.erasures for t in case.twins])
+    largest = (direction * per_layer).max(1)
+    mean, sd = float(largest.mean()), float(largest.std(ddof=1)) if k > 1 else float("nan")
+    p = float("nan")
+    if k > 1 and sd > 0:
+        t = (direction * value - mean) / (sd * np.sqrt(1 + 1 / k))
+        p = min(1.0, 2 * float(special.stdtr(k - 1, -t)))
+    above = int((largest >= direction * value).sum())
+    return TwinSummary(n=k, mean=direction * mean, sd=sd, p=p, p_rank=(1 + above) / (k + 1), p_min=1 / (k + 1))
+
+
+def retention_of(case: Case) -> tuple[Number, str]:
+    """Ranking within groups as a share of the twins', else of the readout of the inputs; and beside what."""
+    if case.twins:
+        others = np.array([t.auc_within for t in case.twins])
+        beside = "the twins"
+    elif case.inputs is not None:
+        others, beside = case.inputs.auc_within[None], "a linear readout of the inputs"
+    else:
+        return undefined("no twins, and no reference can be fitted from these inputs", case.n), "nothing"
+    theirs = others.mean(0) - 0.5
+    if not theirs[0] > 0.01:
+        return undefined(f"{beside} rank no better than chance within groups", case.n), beside
+    ratios = (case.auc_within - 0.5) / theirs
+    variance = float(jackknife_se(ratios[1:, None])[0]) ** 2
+    if len(others) > 1:
+        variance += (ratios[0] * others[:, 0].std(ddof=1) / theirs[0]) ** 2 / len(others)
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(np.sqrt(variance))
+    value = float(ratios[0])
+    return Number(value=value, n=case.n, low=value - half, high=value + half), beside
+
+
+def _check(name: str, value: float, null: float, passed: bool | None, note: str) -> Evidence:
+    return Evidence(detector=name, tag="check", value=value, low=None, high=None, null=null, passed=passed, note=note)
+
+
+def general_checks(case: Case) -> list[Evidence]:
+    known = case.background
+    nan = float("nan")
+    checks = [
+        _check(
+            "tap changes nothing", float(case.tap_is_inert), 1.0, case.tap_is_inert, "tapped and plain logits are equal"
+        ),
+        _check(
+            "identity edit changes nothing",
+            float(all(m.unchanged_by_identity for m in case.layers)),
+            1.0,
+            all(m.unchanged_by_identity for m in case.layers),
+            "at every layer, to the last bit",
+        ),
+        _check(
+            "rows are no training rows",
+            nan if known.rows_disjoint is None else float(known.rows_disjoint),
+            1.0,
+            known.rows_disjoint,
+            "the model has no record of its training rows" if known.rows_disjoint is None else "by row hashes",
+        ),
+    ]
+    if case.twins:
+        checks.append(
+            _check(
+                "twins trained on the model's rows",
+                nan if known.twins_matched is None else float(known.twins_matched),
+                1.0,
+                known.twins_matched,
+                "as the caller says, not checked" if known.twins_matched is None else "by row hashes",
+            )
+        )
+        gaps = known.generalisation_gap
+        checks.append(
+            _check(
+                "overfitting like the twins'",
+                nan if gaps is None else gaps[0] - gaps[1],
+                0.0,
+                None if gaps is None else abs(gaps[0] - gaps[1]) <= OVERFITTING,
+                "training rows not at hand"
+                if gaps is None
+                else "training minus held-out AUC within groups, beside theirs",
+            )
+        )
+    return checks
+
+
+def layer_checks(layer: LayerMeasure) -> list[Evidence]:
+    allowed = 0.5 + max(READABLE, 0.25 * (layer.group_auc_before - 0.5))
+    return [
+        _check(
+            f"group unreadable at equal merit after erasure ({layer.name})",
+            layer.group_auc_after,
+            0.5,
+            layer.group_auc_after <= allowed,
+            f"held-out AUC within merit bins, {layer.group_auc_before:.3f} before",
+        ),
+        _check(
+            f"merit kept by erasure ({layer.name})",
+            layer.merit_auc_after,
+            layer.merit_auc_before,
+            layer.merit_auc_after >= layer.merit_auc_before - MERIT_LOSS,
+            "held-out AUC of the label",
+        ),
+    ]

@@ -1,0 +1,218 @@
+"""The report of one case: the deciding effect, the layers, and a line of evidence for every detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairheads.pathways.conditions import KINDS, RETENTION, UNITS, Bounds, Case, layer_checks, twin_summary
+from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.measure import QUANTITIES
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS
+from fairheads.results import (
+    Effect,
+    Evidence,
+    Flips,
+    LayerReport,
+    Number,
+    PathwayReport,
+    TwinSummary,
+    Verdict,
+    undefined,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    verdict: Verdict
+    reason: str
+    place: tuple[int, int]
+    direction: int
+
+
+def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | None, alpha: float) -> list[Evidence]:
+    lines = []
+    for kind, name in enumerate(KINDS):
+        place = (found.place[0], kind)
+        low, high, margin = float(bounds.low[place]), float(bounds.high[place]), float(bounds.margin[kind])
+        beyond = low > margin if found.direction > 0 else high < -margin
+        lines.append(
+            Evidence(
+                detector=f"{name} at {layer}",
+                tag="causal",
+                value=float(bounds.point[place]),
+                low=low,
+                high=high,
+                null=found.direction * margin,
+                passed=beyond,
+                note=f"beyond the margin, in {UNITS[name]}; interval simultaneous over layers and both effects",
+            )
+        )
+    if twins is not None:
+        lines.append(
+            Evidence(
+                detector=f"{KINDS[found.place[1]]} beside {twins.n} twins",
+                tag="causal",
+                value=float(bounds.point[found.place]),
+                low=None,
+                high=None,
+                null=twins.mean,
+                passed=None if np.isnan(twins.p) else twins.p <= alpha,
+                note=f"p = {twins.p:.2g} (predictive t), {twins.p_rank:.2g} by rank, at least {twins.p_min:.2g}",
+            )
+        )
+    return lines
+
+
+def _functional(detector: str, number: Number, null: float, note: str) -> Evidence:
+    passed = number.low is not None and number.low > null if null == RETENTION else None
+    return Evidence(
+        detector=detector,
+        tag="functional",
+        value=number.value,
+        low=number.low,
+        high=number.high,
+        null=null,
+        passed=passed,
+        note=number.reason or note,
+    )
+
+
+def _descriptive(layer: LayerReport) -> Evidence:
+    return Evidence(
+        detector=f"group probe at {layer.name}",
+        tag="descriptive",
+        value=layer.probe_auc.value,
+        low=layer.probe_auc.low,
+        high=layer.probe_auc.high,
+        null=layer.control_auc.value,
+        passed=None,
+        note="held-out AUC; the null is that of a shuffled label. Encoding is no evidence of use",
+    )
+
+
+def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
+    layer = case.layers[index]
+
+    def pointwise(quantity: str) -> Number:
+        value = layer.point[quantity]
+        if np.isnan(value):
+            return undefined("no merit bin has rows of both groups", case.n)
+        half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(jackknife_se(layer.column(quantity)[:, None])[0])
+        return Number(value=value, n=case.n, low=value - half, high=value + half)
+
+    def simultaneous(kind: int) -> Number:
+        place = (index, kind)
+        low, high = float(bounds.low[place]), float(bounds.high[place])
+        return Number(value=float(bounds.point[place]), n=case.n, low=low, high=high)
+
+    effects = {kind: simultaneous(i) for i, kind in enumerate(KINDS)}
+    others = {quantity: pointwise(quantity) for quantity in QUANTITIES if quantity not in KINDS}
+    return LayerReport(
+        name=layer.name,
+        units=layer.units,
+        **effects,
+        **others,
+        merit_auc_after=Number(value=layer.merit_auc_after, n=case.n),
+        group_auc_before=Number(value=layer.group_auc_before, n=case.n),
+        group_auc_after=Number(value=layer.group_auc_after, n=case.n),
+        twin_swaps=tuple(t.swaps[index] for t in case.twins),
+        twin_erasures=tuple(t.erasures[index] for t in case.twins),
+    )
+
+
+def _outside(case: Case) -> Number:
+    if case.inputs is None:
+        return undefined("the inputs are not one table of moderate width", case.n)
+    value = float(case.inputs.equal_merit[0])
+    if np.isnan(value):
+        return undefined("no merit bin has rows of both groups", case.n)
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(jackknife_se(case.inputs.equal_merit[1:, None])[0])
+    return Number(value=value, n=case.n, low=value - half, high=value + half)
+
+
+def _input_auc(case: Case) -> Number:
+    if case.inputs is None:
+        return undefined("the inputs are not one table of moderate width", case.n)
+    return Number(value=case.inputs.aucs.member, n=case.n)
+
+
+def report_of(
+    case: Case, bounds: Bounds, found: Finding, retention: Number, beside: str, checks: list[Evidence], alpha: float
+) -> PathwayReport:
+    """The report of a case that was judged."""
+    layer, kind = found.place
+    measured = case.layers[layer]
+    effect = Effect(
+        kind=KINDS[kind],
+        layer=measured.name,
+        value=float(bounds.point[found.place]),
+        low=float(bounds.low[found.place]),
+        high=float(bounds.high[found.place]),
+        margin=float(bounds.margin[kind]),
+        unit=UNITS[KINDS[kind]],
+    )
+    twins = twin_summary(case, layer, kind, found.direction, effect.value)
+    layers = tuple(_layer_report(case, i, bounds) for i in range(len(case.layers)))
+    return PathwayReport(
+        group=case.group,
+        reference=case.reference,
+        verdict=found.verdict,
+        reason=found.reason,
+        orientation=case.orientation,
+        base_rate_gap=case.base_rate_gap,
+        effect=effect,
+        margins={kind: float(margin) for kind, margin in zip(KINDS, bounds.margin, strict=True)},
+        layers=layers,
+        twins=twins,
+        retention=retention,
+        flips=Flips(
+            n=int(measured.flips.sum()),
+            share=float(measured.flips.mean()),
+            layer=measured.name,
+            row_ids=tuple(case.row_id[measured.flips].tolist()),
+        ),
+        equal_merit_outside=_outside(case),
+        input_auc=_input_auc(case),
+        curve=measured.curve,
+        label_bias=None,
+        evidence=(
+            *_causal(bounds, found, measured.name, twins, alpha),
+            _functional("ranking within groups kept", retention, RETENTION, f"share of that of {beside}"),
+            _functional("difference at equal merit, own readout", layers[layer].equal_merit, 0.0, measured.name),
+            _functional(
+                "difference at equal merit, outside readout", _outside(case), 0.0, "linear readout of the inputs"
+            ),
+            _descriptive(layers[layer]),
+            *checks,
+            *layer_checks(measured),
+        ),
+        n=case.n,
+        alpha=alpha,
+    )
+
+
+def untestable_report(case: Case, reason: str, alpha: float) -> PathwayReport:
+    """The report of a case that could not be judged."""
+    return PathwayReport(
+        group=case.group,
+        reference=case.reference,
+        verdict="not_testable",
+        reason=reason,
+        orientation=case.orientation,
+        base_rate_gap=case.base_rate_gap,
+        effect=None,
+        margins={},
+        layers=(),
+        twins=None,
+        retention=undefined(reason, case.n),
+        flips=None,
+        equal_merit_outside=_outside(case),
+        input_auc=_input_auc(case),
+        curve=None,
+        label_bias=None,
+        evidence=(),
+        n=case.n,
+        alpha=alpha,
+    )

@@ -1,0 +1,171 @@
+"""An audit report as Markdown, for a model card or a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fairheads.results import _audit_text, _disparity_views, _pathway_text
+from fairheads.results._words import (
+    VERDICT_NAME,
+    amount,
+    clip,
+    clip_middle,
+    count,
+    estimate,
+    evidence_value,
+    interval,
+    met,
+    people,
+    rate_name,
+    recipe,
+    sentence,
+)
+from fairheads.results.disparity import DISCLAIMER
+
+if TYPE_CHECKING:
+    from fairheads.results.audit import AuditReport
+    from fairheads.results.number import Number
+    from fairheads.results.pathway import PathwayReport
+
+RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+
+
+def inert(text: str) -> str:
+    """Text that Markdown, HTML in Markdown and the usual extensions leave as it is."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = re.sub(r"([\\`*_{}\[\]#|~$!@])", r"\\\1", escaped)
+    return re.sub(r"(?i)(https?|ftp|mailto|www)([:.])", r"\1\\\2", escaped)
+
+
+def name(text: str, length: int = 60) -> str:
+    """A name from data."""
+    return inert(clip(text, length))
+
+
+def told(number: Number) -> str:
+    """A number with its interval, or the reason why there is none."""
+    return estimate(number) if number.reason is None else f"{estimate(number)} ({name(number.reason, 300)})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; cells are Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def sections(report: AuditReport) -> list[str]:
+    """Everything below the title, as paragraphs."""
+    gap = report.disparity.gaps["selection_rate"]
+    parts = [
+        f"{name(report.model.architecture)}, {count(report.model.parameters)} parameters; "
+        f"{_audit_text.sample(report)}. "
+        f"Accuracy {told(report.disparity.overall.accuracy)}. "
+        f"Demographic-parity difference {told(gap.difference)}.",
+        "## Does the network treat people of equal merit differently?",
+        *(paragraph for pathway in report.pathways.values() for paragraph in _verdict(pathway)),
+        "## Decisions by group",
+        *_disparity(report),
+        "## Evidence",
+        *(_evidence(pathway) for pathway in report.pathways.values()),
+        "## Data and model",
+        *_data(report),
+        "## Method and limits",
+        *(inert(text) for text in (*_audit_text.LIMITS, *_audit_text.method(report))),
+        _origin(report),
+    ]
+    return parts
+
+
+def _verdict(report: PathwayReport) -> list[str]:
+    effect = "none was measured"
+    if report.effect is not None:
+        bounds = f"{amount(report.effect.value)} {interval(report.effect.low, report.effect.high)}"
+        place = f"{report.effect.kind} at {inert(clip_middle(report.effect.layer, 60))}"
+        effect = f"{place} {bounds} {name(report.effect.unit)}, margin {amount(report.effect.margin)}"
+    twins = "none given" if report.twins is None else _pathway_text.twins_text(report.twins)
+    flips = "not estimable" if report.flips is None else people(report.flips.n, report.flips.share)
+    facts = [
+        f"effect: {effect}",
+        f"twins: {twins}",
+        f"ranking within groups, as a share of {_pathway_text.beside(report)}: {told(report.retention)}",
+        f"people whose decision flips: {flips} of {count(report.n)}",
+        f"gap in the recorded labels: {told(report.base_rate_gap)}",
+        f"if the labels were biased: {inert(_pathway_text.label_bias_text(report))}",
+    ]
+    rows = [
+        [inert(clip_middle(r.name, 40)), *(estimate(n) for n in (r.swap, r.erasure, r.probe_auc))]
+        for r in report.layers
+    ]
+    parts = [
+        f"### {name(report.group)} beside {name(report.reference)}: {VERDICT_NAME[report.verdict]}",
+        f"{sentence(report.meaning)} Why: {inert(clip(report.reason, 500))}.",
+        "\n".join(f"- {fact}" for fact in facts),
+    ]
+    head = ["layer", "swap, sd of the logit", "erasure, selection rate", "group probe AUC"]
+    return [*parts, table(head, rows)] if rows else parts
+
+
+def _disparity(report: AuditReport) -> list[str]:
+    disparity = report.disparity
+    rows = [
+        [name(group, 40), count(rates.n), *(estimate(getattr(rates, rate)) for rate in RATES)]
+        for group, rates in disparity.groups.items()
+    ]
+    gaps = [
+        [
+            rate_name(rate),
+            estimate(gap.difference),
+            estimate(gap.ratio),
+            name(gap.highest, 40) if gap.highest else "none",
+            name(gap.lowest, 40) if gap.lowest else "none",
+        ]
+        for rate, gap in disparity.gaps.items()
+    ]
+    missing = [f"- not estimable: {inert(clip(reason, 300))}" for reason in _disparity_views.missing(disparity)]
+    parts = [
+        table(["group", "rows", *(rate_name(rate) for rate in RATES)], rows),
+        table(["gap in", "difference", "ratio", "highest", "lowest"], gaps),
+        "\n".join(missing),
+        DISCLAIMER,
+    ]
+    return [part for part in parts if part]
+
+
+def _evidence(report: PathwayReport) -> str:
+    rows = []
+    for line in report.evidence:
+        value, null = evidence_value(line.tag, line.value, line.null)
+        shown = f"{value} {interval(line.low, line.high)}".strip()
+        rows.append([name(line.detector, 80), line.tag, shown, null or "nothing", met(line.passed)])
+    if not rows:
+        return f"{name(report.group)}: no evidence was gathered, because {inert(clip(report.reason, 500))}."
+    head = [f"{name(report.group)} beside {name(report.reference)}", "kind", "value", "compared with", "condition"]
+    return table(head, rows)
+
+
+def _data(report: AuditReport) -> list[str]:
+    rows = [
+        [
+            name(group, 40),
+            count(share.n),
+            estimate(share.base_rate),
+            "not known" if share.training_n is None else count(share.training_n),
+            "not known" if share.training_base_rate is None else amount(share.training_base_rate),
+        ]
+        for group, share in report.data.groups.items()
+    ]
+    head = ["group", "audited rows", "recorded favourable", "training rows", "recorded favourable in training"]
+    told = [_audit_text.overlap(report), _audit_text.unseen(report), *(clip(note, 500) for note in report.notes)]
+    lines = [f"- {inert(text)}" for text in told if text]
+    lines += [f"- {name(what)}: {name(how, 300)}" for what, how in recipe(report.model.training)]
+    return [table(head, rows), "\n".join(lines)]
+
+
+def _origin(report: AuditReport) -> str:
+    versions = ", ".join(f"{name(what)} {name(version)}" for what, version in report.versions.items())
+    return (
+        f"Seed {report.seed}; {versions}. Digest of the weights {name(report.model.digest, 128)}, "
+        f"of the data {name(report.data.digest, 128)}."
+    )

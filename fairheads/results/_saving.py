@@ -1,0 +1,38 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fairheads.errors import InputError
+
+
+def save_texts(folder: str | Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
+    """Write named texts into a folder: all beside their places first, then each into its place.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made or written to; what was there before is then still there.
+    """
+    target = Path(folder)
+    places = [target / name for name in texts]
+    parts = [target / f".{name}.{os.getpid()}.part" for name in texts]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(target)!r} cannot be made: {error.strerror}.") from error
+    try:
+        for part, text in zip(parts, texts.values(), strict=True):
+            # A lone surrogate in a name cannot be UTF-8; escaped it is still the same JSON string.
+            part.write_bytes(text.encode("utf-8", "backslashreplace"))
+        for part, place in zip(parts, places, strict=True):
+            os.replace(part, place)  # noqa: PTH105
+    except OSError as error:
+        raise InputError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return tuple(places)

@@ -1,0 +1,160 @@
+"""Numbers, names and verdicts in words: the same in text, Markdown, HTML and figures."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from fairheads.results.number import Number
+
+NOT_ESTIMABLE = "not estimable"
+
+VERDICT_NAME: dict[str, str] = {
+    "compensating_head": "Compensating head",
+    "consistent_with_compensating_head": "Consistent with a compensating head",
+    "head_or_suppression": "Head or suppression",
+    "suppression": "Suppression",
+    "aligned_use": "Aligned use",
+    "consistent_with_aligned_use": "Consistent with aligned use",
+    "neutral": "Neutral",
+    "inconclusive": "Inconclusive",
+    "not_testable": "Not testable",
+}
+
+EFFECT_MEANS: dict[str, str] = {
+    "swap": "change of the score when the network's internal picture of a person is moved to the other group's",
+    "erasure": "change of the gap in decisions when the internal estimate of the group is erased",
+}
+
+TAG_MEANS: dict[str, str] = {
+    "causal": "the network was changed and its decisions compared",
+    "functional": "what the network does to people of equal merit",
+    "descriptive": "what can be read from inside; decides nothing",
+    "check": "whether the measurement itself can be trusted",
+}
+
+
+def amount(value: float) -> str:
+    """A rate or an effect: three decimals, never ``-0.000``."""
+    return NOT_ESTIMABLE if math.isnan(value) else f"{value:z.3f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval in brackets; nothing where there is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return ""
+    return f"[{amount(low)}, {amount(high)}]"
+
+
+def estimate(number: Number) -> str:
+    """A number with its interval; the reason of a missing one is told elsewhere."""
+    return f"{amount(number.value)} {interval(number.low, number.high)}".strip()
+
+
+def count(n: int) -> str:
+    """A number of rows, thousands apart."""
+    return f"{n:,}"
+
+
+def p_value(p: float) -> str:
+    """Two significant digits."""
+    return NOT_ESTIMABLE if math.isnan(p) else f"{p:.2g}"
+
+
+def people(n: int, share: float) -> str:
+    """A number of people with their share."""
+    return f"{count(n)} ({amount(share)})"
+
+
+def typeset(number: str) -> str:
+    """A formatted number with the minus sign of print."""
+    return number.replace("-", "−")
+
+
+def printable(text: str) -> str:
+    """One line without control characters, lone surrogates or marks that reverse the reading direction."""
+    return " ".join("".join(_printable(c) for c in text).split()) or "(no name)"
+
+
+def _printable(c: str) -> str:
+    kind = unicodedata.category(c)
+    if kind in ("Cc", "Zl", "Zp"):
+        return " "
+    joiner = c in "\u200c\u200d"
+    return "\ufffd" if kind == "Cs" or (kind == "Cf" and not joiner) else c
+
+
+def clip(text: str, length: int) -> str:
+    """A printable name of at most ``length`` characters."""
+    line = printable(text)
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def clip_middle(text: str, length: int) -> str:
+    """The same with the middle left out: a layer's path tells itself by both ends."""
+    line = printable(text)
+    if len(line) <= length:
+        return line
+    end = (length - 1) // 2
+    return f"{line[: length - 1 - end]}…{line[-end:]}"
+
+
+def capital(text: str) -> str:
+    """With a capital letter."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return capital(text).rstrip(".") + "."
+
+
+def rate_name(rate: str) -> str:
+    """``true_positive_rate`` in words."""
+    return rate.replace("_", " ")
+
+
+def met(passed: bool | None) -> str:
+    """What became of a condition."""
+    return "no test" if passed is None else "met" if passed else "not met"
+
+
+def evidence_value(tag: str, value: float, null: float | None) -> tuple[str, str]:
+    """Value and what it is compared with; yes and no where a check has no other values."""
+    if tag == "check" and null == 1.0 and (math.isnan(value) or value in (0.0, 1.0)):
+        return ("not known" if math.isnan(value) else "yes" if value else "no"), "yes"
+    return amount(value), "" if null is None else amount(null)
+
+
+def in_words(value: Any) -> str:
+    """A record (nested dicts, lists and scalars) as a phrase: its ``name`` first, then what it says of itself."""
+    if isinstance(value, Mapping):
+        rest = ", ".join(f"{rate_name(str(k))} {in_words(v)}" for k, v in value.items() if k != "name")
+        name = in_words(value["name"]) if "name" in value else ""
+        return f"{name} ({rest})" if name and rest else name or rest
+    if isinstance(value, list | tuple):
+        return ", ".join(in_words(v) for v in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    return count(value) if isinstance(value, int) else rate_name(str(value))
+
+
+def recipe(training: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """The training record as (what, how) in words; the curve of losses as its last value."""
+    if training is None:
+        return [("training", "no record was saved with the model")]
+    lines = [
+        (rate_name(str(k)), str(v) if k == "seed" else in_words(v))
+        for k, v in training.items()
+        if k not in ("losses", "rows", "shares")
+    ]
+    losses, rows = training.get("losses"), training.get("rows")
+    if isinstance(losses, list) and losses and isinstance(losses[-1], int | float):
+        lines.append(("last training loss", amount(float(losses[-1]))))
+    if isinstance(rows, Mapping) and isinstance(rows.get("n"), int):
+        lines.append(("training rows", f"{count(rows['n'])}, digest {rows.get('digest', 'not known')}"))
+    return lines

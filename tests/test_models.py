@@ -1,0 +1,162 @@
+"""Bundles: what is saved comes back bit for bit, and a damaged or foreign folder is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fairheads.constraints import demographic_parity
+from fairheads.data import RowRecord, Table, read_table
+from fairheads.errors import ConfigError, InputError, UnsafeModelError
+from fairheads.models import Bundle, check_free, fit_table, load_bundle, save_bundle, weights_digest
+from fairheads.nets import MLP, TwoHeadNet
+from fairheads.training import Penalized, TwoHeaded, Unconstrained
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    rng = np.random.default_rng(0)
+    lines = ["age,town,sex,hired"]
+    for _ in range(400):
+        sex = rng.choice(["f", "m"])
+        lines.append(f"{rng.integers(18, 60)},{rng.choice(['x', 'y'])},{sex},{int(rng.random() < 0.4)}")
+    file = tmp_path_factory.mktemp("data") / "people.csv"
+    file.write_text("\n".join(lines))
+    return read_table(file, label="hired", group=["sex"])
+
+
+@pytest.fixture(scope="module")
+def bundle(table: Table) -> Bundle:
+    return fit_table(table, Penalized(demographic_parity(), 3.0), hidden=(8, 4), epochs=2, batch_size=64)
+
+
+@pytest.fixture
+def saved(bundle: Bundle, tmp_path: Path) -> Path:
+    return save_bundle(bundle, tmp_path / "model")
+
+
+def test_a_bundle_comes_back_bit_for_bit(bundle: Bundle, saved: Path) -> None:
+    loaded = load_bundle(saved)
+    assert weights_digest(loaded.net) == weights_digest(bundle.net)
+    assert loaded.training == bundle.training
+    assert loaded.preprocess == bundle.preprocess
+    assert loaded.rows is not None
+    assert bundle.rows is not None
+    assert loaded.rows.digest == bundle.rows.digest
+    assert loaded.name == "model"
+    assert not loaded.net.training
+
+
+def test_a_two_headed_bundle_comes_back_too(table: Table, tmp_path: Path) -> None:
+    two = fit_table(table, TwoHeaded(), hidden=(8,), epochs=1, batch_size=64)
+    loaded = load_bundle(save_bundle(two, tmp_path / "two"))
+    assert isinstance(loaded.net, TwoHeadNet)
+    x = torch.randn(5, two.net.backbone[0].in_features, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.net(x), two.net(x))
+
+
+def test_the_folder_holds_no_code_and_no_pickle(saved: Path) -> None:
+    assert sorted(p.name for p in saved.iterdir()) == ["config.json", "model.safetensors", "rows.safetensors"]
+    json.loads((saved / "config.json").read_text())
+    assert not any(p.read_bytes()[:2] == b"\x80\x04" for p in saved.iterdir())
+
+
+def test_weights_digest_sees_every_weight_and_its_name() -> None:
+    one, other = MLP(3, hidden=(4,), seed=0), MLP(3, hidden=(4,), seed=0)
+    assert weights_digest(one) == weights_digest(other)
+    with torch.no_grad():
+        other.head.bias[0] += 1e-6
+    assert weights_digest(one) != weights_digest(other)
+
+
+def test_the_split_of_the_table_is_found_again(bundle: Bundle, table: Table) -> None:
+    parts = {part: bundle.encode(table, part) for part in ("train", "validation", "test", "all")}
+    ids = {part: set(data.row_id.tolist()) for part, (data, _) in parts.items()}
+    assert len(ids["test"]) == 80
+    assert len(ids["validation"]) == 64
+    assert ids["train"] | ids["validation"] | ids["test"] == ids["all"]
+    assert not ids["train"] & ids["test"]
+    assert not ids["train"] & ids["validation"]
+    assert bundle.rows is not None
+    assert RowRecord.of(parts["train"][0]).digest == bundle.rows.digest
+    assert "80 test rows" in parts["test"][1]
+
+
+def test_another_table_is_all_test_rows(bundle: Bundle, table: Table) -> None:
+    other = replace(table, source="another file")
+    data, words = bundle.encode(other, "test")
+    assert len(data) == len(table)
+    assert words.startswith("all 400 rows")
+    with pytest.raises(InputError, match="is not the table that the model was trained on"):
+        bundle.encode(other, "train")
+    with pytest.raises(ConfigError, match="part"):
+        bundle.encode(table, "some")
+
+
+def test_an_existing_folder_is_kept(bundle: Bundle, saved: Path, tmp_path: Path) -> None:
+    before = (saved / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="exists"):
+        save_bundle(bundle, saved)
+    assert (saved / "model.safetensors").read_bytes() == before
+    save_bundle(bundle, saved, overwrite=True)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(InputError, match="is no model"):
+        check_free(tmp_path / "thesis", overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "thesis"]  # nothing is left beside them
+
+
+def test_a_failed_save_leaves_nothing(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MLP"):
+        save_bundle(replace(bundle, net=torch.nn.Linear(2, 1)), tmp_path / "model")
+    with pytest.raises(TypeError):
+        save_bundle(replace(bundle, training={"when": object()}), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "rows.safetensors"])
+@pytest.mark.parametrize("keep", [0, 20, 0.5])
+def test_a_truncated_file_is_one_clear_error(saved: Path, name: str, keep: float) -> None:
+    content = (saved / name).read_bytes()
+    (saved / name).write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(UnsafeModelError, match="damaged or no bundle") as caught:
+        load_bundle(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_do_not_fit_the_architecture_are_refused(saved: Path) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    config["architecture"]["hidden"] = [8, 5]
+    (saved / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsafeModelError, match="damaged"):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["[]", "{}", '{"format": "other"}', '{"format": "fairheads/bundle/1", "architecture": {"kind": "exec"}}'],
+)
+def test_a_foreign_config_is_refused(saved: Path, config: str) -> None:
+    (saved / "config.json").write_text(config)
+    with pytest.raises(UnsafeModelError):
+        load_bundle(saved)
+
+
+def test_no_bundle_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model at"):
+        load_bundle(tmp_path / "nowhere")
+    (tmp_path / "net.pth").write_bytes(b"\x80\x04")
+    with pytest.raises(InputError, match="no model bundle"):
+        load_bundle(tmp_path / "net.pth")
+
+
+def test_every_objective_of_one_table_is_trained_on_the_same_rows(table: Table, bundle: Bundle) -> None:
+    plain = fit_table(table, Unconstrained(), hidden=(4,), epochs=1, batch_size=64)
+    assert plain.rows is not None
+    assert bundle.rows is not None
+    assert plain.rows.digest == bundle.rows.digest

@@ -1,0 +1,270 @@
+"""The whole analysis on networks whose answer is known: positive and negative controls, invariances, refusals."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fairheads.constraints import demographic_parity
+from fairheads.data import Dataset
+from fairheads.errors import ConfigError, InputError, LayerNotFoundError
+from fairheads.nets import MLP
+from fairheads.pathways import analyze_pathways
+from fairheads.pathways.effects import LayerData, point_effects
+from fairheads.pathways.measure import turned
+from fairheads.pathways.sample import collect
+from fairheads.planted import plant_head, synthetic
+from fairheads.results import PathwayReport
+from fairheads.training import Penalized, Unconstrained, train
+
+HIDDEN = (32, 32)
+
+
+@cache
+def rows(seed: int, n: int = 6000) -> Dataset:
+    return synthetic(n, seed=seed)
+
+
+@cache
+def trained(seed: int, weight: float = 0.0) -> MLP:
+    net = MLP(8, hidden=HIDDEN, seed=seed)
+    objective = Penalized(demographic_parity(), weight) if weight else Unconstrained()
+    train(net, rows(0), objective, epochs=15, seed=seed)
+    return net
+
+
+@cache
+def twins() -> tuple[MLP, ...]:
+    return tuple(trained(100 + i) for i in range(5))
+
+
+def verdict(net: nn.Module, data: Dataset | None = None, **settings: object) -> PathwayReport:
+    return analyze_pathways(net, data or rows(1), **{"twins": twins(), **settings})["B"]  # type: ignore[arg-type]
+
+
+def planted(strength: float) -> MLP:
+    return plant_head(trained(1), rows(0), group="B", strength=strength)
+
+
+def test_an_unconstrained_network_has_no_head() -> None:
+    report = verdict(trained(1))
+    assert report.verdict in ("neutral", "inconclusive")
+    assert report.layers[-1].probe_auc.value > 0.8  # the group can be read, and that proves nothing
+
+
+def test_a_constrained_network_has_one() -> None:
+    report = verdict(trained(1, 10.0))
+    assert report.verdict == "compensating_head"
+    assert abs(report.base_rate_gap.value) > 0.2
+
+
+def test_a_planted_head_is_found_and_its_sign_is_right() -> None:
+    assert verdict(planted(2.0)).verdict == "compensating_head"
+    assert verdict(planted(-2.0)).verdict == "aligned_use"
+
+
+def test_a_planted_encoder_that_is_not_used_is_no_head() -> None:
+    report = verdict(planted(0.0))
+    assert report.verdict in ("neutral", "inconclusive")
+    assert report.layers[-1].probe_auc.value > 0.85
+
+
+def test_effects_grow_in_proportion_to_the_planted_strength() -> None:
+    strengths = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    member = rows(1).group == 1
+    swaps = []
+    for strength in strengths:
+        net = planted(float(strength))
+        from fairheads.activations import TorchNetwork
+
+        network = TorchNetwork(net)
+        name = network.layers()[-1]
+        sample = collect(network, rows(1), member, [name], 0)
+        effects = point_effects(network, sample, LayerData.of(sample, name, sample.activations[name], member))
+        swaps.append(effects.swap * sample.score.std())
+    slope, intercept = np.polyfit(strengths, swaps, 1)
+    assert np.corrcoef(strengths, swaps)[0, 1] > 0.999
+    assert slope > 0.3
+    assert abs(intercept) < 0.3
+
+
+def test_without_twins_the_strongest_word_is_consistent_with() -> None:
+    assert verdict(planted(2.0), twins=()).verdict == "consistent_with_compensating_head"
+    assert verdict(trained(1), twins=()).verdict in ("neutral", "inconclusive")
+
+
+def test_permuted_groups_are_neutral_or_not_testable() -> None:
+    data = rows(1)
+    shuffled = np.random.default_rng(0).permutation(data.group)
+    mixed = Dataset(data.inputs, data.y, shuffled, group_names=data.group_names)
+    report = verdict(trained(1, 10.0), mixed)
+    assert report.verdict in ("not_testable", "neutral")
+
+
+def test_swapped_group_codes_and_new_names_leave_the_turned_effects() -> None:
+    data, net = rows(1), trained(1, 10.0)
+    renamed = Dataset(data.inputs, data.y, 1 - data.group, group_names=("zeta", "alpha"))
+    before = verdict(net)
+    after = analyze_pathways(net, renamed, twins=twins())["zeta"]
+    assert after.verdict == before.verdict
+    for old, new in zip(before.layers, after.layers, strict=True):
+        assert (new.swap, new.erasure, new.flips) == (old.swap, old.erasure, old.flips)
+
+
+def test_the_choice_of_reference_leaves_the_turned_effect() -> None:
+    before = verdict(trained(1, 10.0))
+    after = analyze_pathways(trained(1, 10.0), rows(1), twins=twins(), reference="B")["A"]
+    assert after.verdict == before.verdict
+    assert after.orientation == -before.orientation
+    assert after.layers[0].swap.value == pytest.approx(before.layers[0].swap.value, abs=1e-6)
+
+
+def test_turned_labels_turn_the_orientation() -> None:
+    data, net = rows(1), trained(1, 10.0)
+    turned_labels = Dataset(data.inputs, 1 - data.y, data.group, group_names=data.group_names)
+    before, after = verdict(net), verdict(net, turned_labels)
+    assert after.orientation == -before.orientation
+    assert after.verdict != "compensating_head"
+
+
+def test_hidden_units_in_another_order_leave_everything() -> None:
+    net = trained(1, 10.0)
+    order = torch.randperm(HIDDEN[0], generator=torch.Generator().manual_seed(0))
+    permuted = MLP(8, hidden=HIDDEN)
+    permuted.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        first, second = permuted.backbone[0], permuted.backbone[2]
+        first.weight.copy_(net.backbone[0].weight[order])
+        first.bias.copy_(net.backbone[0].bias[order])
+        second.weight.copy_(net.backbone[2].weight[:, order])
+    before, after = verdict(net), verdict(permuted)
+    assert after.verdict == before.verdict
+    assert after.layers[0].swap.value == pytest.approx(before.layers[0].swap.value, abs=1e-4)
+
+
+def test_rescaled_logits_leave_the_verdict() -> None:
+    net = trained(1, 10.0)
+    scaled = MLP(8, hidden=HIDDEN)
+    scaled.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        scaled.head.weight.mul_(7)
+        scaled.head.bias.mul_(7)
+    before, after = verdict(net), verdict(scaled)
+    assert after.verdict == before.verdict
+    assert after.layers[1].swap.value == pytest.approx(before.layers[1].swap.value, abs=1e-5)
+
+
+def test_the_batch_size_of_the_data_changes_no_byte() -> None:
+    data = rows(1)
+    other = data.take(np.arange(len(data)))
+    other.batch_size = 37
+    assert verdict(trained(1)).to_json() == verdict(trained(1), other).to_json()
+
+
+def test_three_groups_are_each_judged_against_the_largest() -> None:
+    data = rows(1)
+    third = np.where(np.arange(len(data)) % 5 == 0, 2, data.group)
+    reports = analyze_pathways(
+        planted(2.0), Dataset(data.inputs, data.y, third, group_names=("A", "B", "C")), twins=twins()
+    )
+    assert set(reports) == {"B", "C"}
+    assert reports["B"].reference == "A"
+    assert reports["B"].verdict == "compensating_head"
+    assert reports["C"].alpha <= 0.05
+
+
+def test_nothing_of_the_analysis_is_left_on_the_network() -> None:
+    net = trained(1)
+    net.train()
+    weights = {k: v.clone() for k, v in net.state_dict().items()}
+    random_state = torch.get_rng_state()
+    verdict(net, twins=())
+    assert all(part.training for part in net.modules())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in net.modules())
+    assert all(torch.equal(v, weights[k]) for k, v in net.state_dict().items())
+    assert all(p.grad is None or not p.grad.isnan().any() for p in net.parameters())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    net.eval()
+
+
+def test_the_sample_is_bounded_and_seeded() -> None:
+    small = verdict(trained(1), sample=1000, twins=())
+    again = verdict(trained(1), sample=1000, twins=())
+    assert small.n == 1000
+    assert small.to_json() == again.to_json()
+
+
+class Constant(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.ReLU()
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.layer(x).sum(1) * 0
+
+
+class Broken(Constant):
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return (self.layer(x) / 0).sum(1)
+
+
+def test_what_cannot_be_tested_says_so() -> None:
+    data = rows(1)
+    assert "same for every row" in verdict(Constant(), twins=()).reason
+    assert "hidden layer" in verdict(nn.Linear(8, 1), twins=()).reason
+    few = data.take(np.r_[np.flatnonzero(data.group == 0)[:500], np.flatnonzero(data.group == 1)[:30]])
+    assert "30 rows" in verdict(trained(1), few, twins=()).reason
+    one_label = Dataset(data.inputs, data.y * (data.group == 0), data.group, group_names=data.group_names)
+    report = verdict(trained(1), one_label, twins=())
+    assert report.verdict == "not_testable"
+    assert "one of the labels" in report.reason
+
+
+def test_bad_input_gets_one_clear_error() -> None:
+    data, net = rows(1), trained(1)
+    with pytest.raises(InputError, match="layer 'output' has NaN"):
+        analyze_pathways(Broken(), data)
+    with pytest.raises(InputError, match="has one row"):
+        analyze_pathways(net, data.take(np.r_[np.flatnonzero(data.group == 0), np.flatnonzero(data.group == 1)[:1]]))
+    with pytest.raises(InputError, match="at least two groups"):
+        analyze_pathways(net, data.take(data.group == 0))
+    with pytest.raises(ConfigError, match="reference"):
+        analyze_pathways(net, data, reference="C")
+    with pytest.raises(LayerNotFoundError, match=r"backbone\.1"):
+        analyze_pathways(net, data, layers=["backbone.9"])
+    with pytest.raises(ConfigError, match="alpha"):
+        analyze_pathways(net, data, alpha=2.0)
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_value_of_a_large_sample() -> None:
+    """Swap and erasure at both layers of a constrained net: 120 samples of 4,000 against one of 400,000 rows."""
+    net = trained(1, 10.0)
+    from fairheads.activations import TorchNetwork
+
+    network = TorchNetwork(net)
+    names = network.layers()
+    large = rows(10_000, 400_000)
+    sample = collect(network, large, large.group == 1, names, 0)
+    truth = np.array(
+        [
+            turned(point_effects(network, sample, LayerData.of(sample, k, sample.activations[k], sample.member)), -1)[
+                :2
+            ]
+            for k in names
+        ]
+    )
+    draws, covered, together = 120, np.zeros((2, 2)), 0
+    for seed in range(draws):
+        report = analyze_pathways(net, synthetic(4000, seed=20_000 + seed))["B"]
+        bounds = [(m.swap, m.erasure) for m in report.layers]
+        inside = np.array([[b.low <= truth[i, j] <= b.high for j, b in enumerate(row)] for i, row in enumerate(bounds)])
+        covered += inside
+        together += inside.all()
+    assert together / draws >= 0.90
+    assert (covered / draws).min() >= 0.93
+    assert np.abs(truth).min() > 0.05  # the control: there is something to cover

@@ -1,0 +1,225 @@
+"""The pieces of the pathway analysis: readouts, erasers, swaps and intervals, against independent computations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from fairheads.activations import TorchNetwork
+from fairheads.data import Dataset
+from fairheads.nets import MLP
+from fairheads.pathways.effects import LayerData, erasure_direction, point_effects, shifts
+from fairheads.pathways.intervals import jackknife_se, pointwise_critical, simultaneous_critical
+from fairheads.pathways.probes import readable_after_shift
+from fairheads.pathways.readout import RIDGE, BinMeans, bin_edges, readout
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS, collect, jackknife_blocks, shifted_scores
+from fairheads.planted import plant_head, synthetic
+from fairheads.sums import Moments
+
+
+@pytest.fixture(scope="module")
+def rows() -> Dataset:
+    return synthetic(3000, seed=3)
+
+
+def sampled(net: nn.Module, data: Dataset, group: int = 1):
+    network = TorchNetwork(net)
+    member = data.group == group
+    return network, collect(network, data, member, network.layers(), 0)
+
+
+def layer_of(sample, name: str) -> LayerData:
+    return LayerData.of(sample, name, sample.activations[name], sample.member)
+
+
+def test_a_readout_from_moments_is_ridge_regression_on_standardised_units() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6)) * [1, 10, 0.1, 1, 5, 2] + [0, 3, 0, -1, 0, 0]
+    target = x @ rng.normal(size=6) + rng.normal(size=400)
+    read = readout(Moments.of(np.column_stack([x, target])), 6, 0)
+    scaler = StandardScaler().fit(x)
+    ridge = Ridge(alpha=RIDGE * 400).fit(scaler.transform(x), target)
+    np.testing.assert_allclose(read(x), ridge.predict(scaler.transform(x)), rtol=1e-10)
+
+
+def test_a_dead_unit_gets_no_weight_and_breaks_nothing() -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=200), np.zeros(200)])
+    read = readout(Moments.of(np.column_stack([x, x[:, 0]])), 2, 0)
+    assert read.weights[1] == 0
+    assert np.corrcoef(read(x), x[:, 0])[0, 1] > 0.999
+
+
+def test_bin_means_and_residual_covariance_equal_loops_over_bins() -> None:
+    rng = np.random.default_rng(1)
+    h, which, member = rng.normal(size=(500, 3)), rng.integers(0, 4, 500), rng.random(500) < 0.3
+    means = BinMeans.of(h, which, member, 4)
+    contrast, enough = means.contrast()
+    residual = member - np.array([member[which == b].mean() for b in range(4)])[which]
+    assert enough.all()
+    for b in range(4):
+        expected = h[(which == b) & member].mean(0) - h[(which == b) & ~member].mean(0)
+        np.testing.assert_allclose(contrast[b], expected, atol=1e-12)
+    np.testing.assert_allclose(means.residual_covariance(), (h * residual[:, None]).mean(0), atol=1e-12)
+
+
+def test_a_bin_with_five_members_or_fewer_is_not_contrasted() -> None:
+    h, which = np.ones((40, 2)), np.repeat([0, 1], 20)
+    member = np.r_[np.arange(20) < 5, np.arange(20) < 6]
+    _, enough = BinMeans.of(h, which, member, 2).contrast()
+    assert enough.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.005])
+def test_erasure_leaves_no_linear_trace_and_is_the_leace_map(share: float) -> None:
+    """Also for a group of half a percent, which an absolute tolerance would leave unerased."""
+    rng = np.random.default_rng(2)
+    z = (rng.random(4000) < share).astype(float)
+    h = rng.normal(size=(4000, 5)) @ rng.normal(size=(5, 5)) + np.outer(z, [2, 0, -1, 0, 1])
+    centred, z = h - h.mean(0), z - z.mean()
+    covariance, cross = centred.T @ centred / 4000, centred.T @ z / 4000
+    assert np.abs(cross).max() > 0.001  # positive control: there is something to erase
+    a = erasure_direction(covariance, cross)
+    erased = h - np.outer(centred @ a, cross) / (a @ cross)
+    np.testing.assert_allclose((erased - erased.mean(0)).T @ z / 4000, 0, atol=1e-12)
+    values, vectors = np.linalg.eigh(covariance)
+    whiten, colour = vectors / np.sqrt(values) @ vectors.T, vectors * np.sqrt(values) @ vectors.T
+    u = whiten @ cross / np.linalg.norm(whiten @ cross)
+    np.testing.assert_allclose(erased, h - centred @ (colour @ np.outer(u, u) @ whiten).T, atol=1e-9)
+
+
+def test_erasure_ignores_directions_without_variance() -> None:
+    rng = np.random.default_rng(3)
+    h = np.column_stack([rng.normal(size=(300, 2)), np.zeros(300)])
+    a = erasure_direction(np.cov(h.T), np.array([0.3, 0.1, 0.0]))
+    assert np.isfinite(a).all()
+    assert a[2] == 0
+
+
+class Readable(nn.Module):
+    """A network whose only hidden layer is its input, passed through, and whose output is a fixed linear map."""
+
+    def __init__(self, weights: list[float]) -> None:
+        super().__init__()
+        self.layer = nn.Identity()
+        self.head = nn.Linear(len(weights), 1)
+        self.head.weight.data[:] = self.head.weight.new_tensor([weights])
+        self.head.bias.data.zero_()
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.head(self.layer(x))
+
+
+def linear_case(strength: float, n: int = 8000) -> tuple[Readable, Dataset]:
+    """Logit = merit + strength * group, with merit independent of the group and both plain columns of the layer."""
+    rng = np.random.default_rng(4)
+    merit, group = rng.normal(size=n), rng.integers(0, 2, n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-3 * merit))).astype(int)
+    return Readable([1.0, strength]), Dataset(np.column_stack([merit, group + 1e-3 * rng.normal(size=n)]), y, group)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, -1.0])
+def test_swap_and_erasure_recover_a_known_effect(strength: float) -> None:
+    net, data = linear_case(strength)
+    network = TorchNetwork(net, layers=["layer"])
+    sample = collect(network, data, data.group == 1, ["layer"], 0)
+    effects = point_effects(network, sample, layer_of(sample, "layer"))
+    assert effects.swap == pytest.approx(strength / sample.score.std(), abs=0.03)
+    assert effects.equal_merit == pytest.approx(strength / sample.score.std(), abs=0.03)
+    merit = data.inputs["x"][:, 0]
+    selected = [(merit + strength * 0.5 > 0)[data.group == g].mean() for g in (0, 1)]
+    before = [(sample.score > 0)[data.group == g].mean() for g in (0, 1)]
+    expected = (selected[1] - selected[0]) - (before[1] - before[0])
+    assert effects.erasure == pytest.approx(expected, abs=0.02)
+    changed = np.abs(merit) < abs(strength) / 2
+    flips_expected = ((merit + strength > 0) != (merit > 0)).mean()
+    assert effects.flips.mean() == pytest.approx(flips_expected, abs=0.02)
+    assert (flips_expected > 0.1) == (changed.mean() > 0.1)
+
+
+def test_a_shift_of_zero_changes_no_bit(rows: Dataset) -> None:
+    network, sample = sampled(MLP(8, hidden=(16, 16)), rows)
+    for name in network.layers():
+        zero = np.zeros_like(sample.activations[name])
+        assert np.array_equal(shifted_scores(network, sample, name, zero), sample.score)
+        assert not np.array_equal(shifted_scores(network, sample, name, zero + 1), sample.score)
+
+
+def test_shifts_are_cross_fitted(rows: Dataset) -> None:
+    """Rows of one fold move by what the other fold says: their own labels play no part."""
+    network, sample = sampled(MLP(8, hidden=(16,)), rows)
+    name = network.layers()[0]
+    before = shifts(sample, layer_of(sample, name))
+    shuffled = np.random.default_rng(0).permutation(sample.y)
+    scrambled = np.where(sample.fold == 0, shuffled, sample.y)
+    after_sample = sample.with_labels(scrambled)
+    after = shifts(after_sample, layer_of(after_sample, name))
+    own, other = sample.fold == 0, sample.fold == 1
+    assert np.array_equal(before.swap[own], after.swap[own])
+    assert np.array_equal(before.erasure[own], after.erasure[own])
+    assert not np.array_equal(before.swap[other], after.swap[other])
+
+
+def test_erasure_makes_the_group_unreadable_on_rows_no_eraser_saw(rows: Dataset) -> None:
+    network, sample = sampled(plant_head(MLP(8, hidden=(16, 16)), rows, group="B", strength=1.0), rows)
+    for name in network.layers():
+        layer = layer_of(sample, name)
+        made = shifts(sample, layer)
+        before, merit_before = readable_after_shift(sample, layer.h, made.merit)
+        after, merit_after = readable_after_shift(sample, layer.h + made.erasure, made.merit)
+        assert before > 0.8
+        assert after < 0.58
+        assert merit_after > merit_before - 0.01
+
+
+def test_the_jackknife_of_a_mean_is_the_textbook_standard_error() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(JACKKNIFE_BLOCKS, 50))
+    means = np.array([np.delete(x, b, 0).mean() for b in range(JACKKNIFE_BLOCKS)])
+    expected = x.mean(1).std(ddof=1) / np.sqrt(JACKKNIFE_BLOCKS)
+    assert jackknife_se(means[:, None])[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_jackknife_blocks_have_equal_size_and_depend_on_the_seed_alone() -> None:
+    block = jackknife_blocks(1000, 7)
+    assert (np.bincount(block, minlength=JACKKNIFE_BLOCKS) == 50).all()
+    assert np.array_equal(block, jackknife_blocks(1000, 7))
+    assert not np.array_equal(block, jackknife_blocks(1000, 8))
+
+
+def test_simultaneous_bounds_lie_between_one_effect_and_bonferroni() -> None:
+    rng = np.random.default_rng(6)
+    alone = rng.normal(size=(20, 1))
+    same = np.repeat(alone, 6, 1)
+    independent = rng.normal(size=(20, 6))
+    one, many = pointwise_critical(20, 0.05), pointwise_critical(20, 0.05 / 6)
+    assert simultaneous_critical(same, 0.05, 0) == pytest.approx(one, abs=0.05)
+    assert one < simultaneous_critical(independent, 0.05, 0) <= many
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_simultaneous_bounds_cover_all_effects_at_their_level(correlation: float) -> None:
+    """Means of six correlated columns, 2,000 samples of 200 rows: all six are covered in about 95 %."""
+    rng = np.random.default_rng(7)
+    draws, blocks, effects = 2000, JACKKNIFE_BLOCKS, 6
+    covered = alone = 0
+    for _ in range(draws):
+        shared = rng.normal(size=(blocks, 1))
+        block_means = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * rng.normal(size=(blocks, effects))
+        replicates = (block_means.sum(0) - block_means) / (blocks - 1)
+        estimate, se = block_means.mean(0), jackknife_se(replicates)
+        covered += (np.abs(estimate) <= simultaneous_critical(replicates, 0.05, 0) * se).all()
+        alone += (np.abs(estimate) <= pointwise_critical(blocks, 0.05) * se).all()
+    assert 0.935 <= covered / draws <= 0.975
+    assert alone < covered  # the control: pointwise bounds do not hold for all six at once
+
+
+def test_bin_edges_cut_into_equal_counts() -> None:
+    score = np.random.default_rng(8).normal(size=1000)
+    counts = np.bincount(np.searchsorted(bin_edges(score, 20), score), minlength=20)
+    assert counts.min() >= 49
+    assert counts.max() <= 51

@@ -1,0 +1,217 @@
+"""The rule of the verdict on measurements made by hand: every condition, alone, decides as it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fairheads.pathways.conditions import Background, Case, twin_summary
+from fairheads.pathways.measure import QUANTITIES, LayerMeasure, TwinMeasure
+from fairheads.pathways.verdict import judge
+from fairheads.results import MeritCurve, Number, PathwayReport
+
+SE = 0.01
+"""Standard error of every effect in a fabricated layer."""
+
+
+def replicates_of(values: list[float], se: float = SE, seed: int = 0) -> np.ndarray:
+    """Twenty delete-block replicates around values, with a jackknife standard error of exactly ``se``."""
+    noise = np.random.default_rng(seed).normal(size=(20, len(values)))
+    noise -= noise.mean(0)
+    noise *= se / np.sqrt(19 / 20 * (noise**2).sum(0))
+    return np.array(values) + noise
+
+
+def layer(name: str = "l1", swap: float = 0.0, erasure: float = 0.0, *, se: float = SE, **changes: Any) -> LayerMeasure:
+    point = dict(zip(QUANTITIES, [swap, erasure, swap, 0.1, 0.8, 0.5, 0.85], strict=True))
+    made = LayerMeasure(
+        name=name,
+        units=8,
+        point=point,
+        replicates=replicates_of(list(point.values()), se, seed=sum(map(ord, name))),
+        flips=np.arange(100) < 10,
+        covered=1.0,
+        group_auc_before=0.8,
+        group_auc_after=0.51,
+        merit_auc_before=0.85,
+        merit_auc_after=0.85,
+        unchanged_by_identity=True,
+        curve=MeritCurve(layer=name, merit=(), group=(), reference=()),
+    )
+    return replace(made, **changes)
+
+
+def twin(swap: float, erasure: float, within: float = 0.85, layers: int = 1, gap: float = -0.16) -> TwinMeasure:
+    return TwinMeasure((swap,) * layers, (erasure,) * layers, gap, np.full(21, within))
+
+
+TWINS = tuple(twin(s, e) for s, e in ((0.0, 0.0), (0.02, 0.005), (-0.02, -0.005), (0.03, 0.002), (0.01, -0.002)))
+
+
+def case(*layers: LayerMeasure, twins: tuple[TwinMeasure, ...] = TWINS, within: float = 0.845, **changes: Any) -> Case:
+    made = Case(
+        group="Female",
+        reference="Male",
+        n=100,
+        orientation=-1,
+        base_rate_gap=Number(value=-0.2, n=100, low=-0.21, high=-0.19),
+        gap=-0.01,
+        layers=layers or (layer(),),
+        auc_within=np.full(21, within) + replicates_of([0.0], 0.003)[[0, *range(20)], 0] * np.r_[0, np.ones(20)],
+        inputs=None,
+        twins=twins,
+        row_id=np.arange(100),
+        tap_is_inert=True,
+        background=Background(rows_disjoint=True, twins_matched=True if twins else None),
+        untestable=None,
+        seed=0,
+    )
+    return replace(made, **changes)
+
+
+HEAD = layer(swap=0.3, erasure=0.1)
+
+
+def said(*args: Any, **kwargs: Any) -> str:
+    return judge(case(*args, **kwargs)).verdict
+
+
+def test_a_strong_effect_beyond_the_twins_with_the_ranking_kept_is_a_head() -> None:
+    report = judge(case(HEAD))
+    assert report.verdict == "compensating_head"
+    assert report.effect is not None
+    assert report.effect.low > report.effect.margin
+    assert report.twins is not None
+    assert report.twins.p < 0.05
+    assert report.flips is not None
+    assert (report.flips.n, report.flips.share, report.flips.row_ids) == (10, 0.1, tuple(range(10)))
+
+
+def test_the_same_effect_of_the_other_sign_is_aligned_use() -> None:
+    assert said(layer(swap=-0.3, erasure=-0.1)) == "aligned_use"
+
+
+def test_no_effect_is_neutral_and_a_vague_one_inconclusive() -> None:
+    assert said(layer(se=0.004)) == "neutral"
+    assert said(layer(se=0.2)) == "inconclusive"
+
+
+def test_an_effect_within_its_margin_is_no_head_however_certain() -> None:
+    assert said(layer(swap=0.09, erasure=0.01, se=0.0005)) == "neutral"
+
+
+def test_margin_without_twins_beyond_is_inconclusive() -> None:
+    """The twins show the same: it is how these data are learned, not what the constraint did."""
+    alike = tuple(twin(s, e) for s, e in ((0.3, 0.1), (0.35, 0.12), (0.25, 0.08), (0.32, 0.09), (0.28, 0.11)))
+    report = judge(case(HEAD, twins=alike))
+    assert report.verdict == "inconclusive"
+    assert "twins" in report.reason
+
+
+def test_a_single_twin_or_identical_twins_test_nothing() -> None:
+    assert said(HEAD, twins=TWINS[:1]) == "inconclusive"
+    assert said(HEAD, twins=(TWINS[0],) * 5) == "inconclusive"
+
+
+def test_a_lost_ranking_is_never_an_acquittal() -> None:
+    assert said(HEAD, within=0.80) == "head_or_suppression"
+
+
+def test_suppression_needs_a_lost_ranking_a_smaller_gap_and_no_effect() -> None:
+    quiet = layer(se=0.004)
+    assert said(quiet, within=0.75) == "suppression"
+    assert said(quiet, within=0.75, gap=-0.2) == "neutral"
+    assert said(layer(se=0.1), within=0.75) == "inconclusive"
+
+
+def test_without_twins_or_with_others_rows_the_word_is_weaker() -> None:
+    assert said(HEAD, twins=()) == "inconclusive"  # no twins and no inputs: retention cannot be had
+    other_rows = Background(rows_disjoint=True, twins_matched=False)
+    assert said(HEAD, background=other_rows) == "consistent_with_compensating_head"
+    assert said(layer(swap=-0.3, erasure=-0.1), background=other_rows) == "consistent_with_aligned_use"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tap_is_inert": False},
+        {"background": Background(rows_disjoint=False, twins_matched=True)},
+        {"background": Background(True, True, generalisation_gap=(0.05, 0.0))},
+    ],
+)
+def test_a_failed_check_forbids_a_verdict(changes: dict[str, Any]) -> None:
+    report = judge(case(HEAD, **changes))
+    assert report.verdict == "inconclusive"
+    assert "check failed" in report.reason
+    assert any(line.passed is False for line in report.evidence if line.tag == "check")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"group_auc_after": 0.6}, {"merit_auc_after": 0.83}, {"unchanged_by_identity": False}],
+)
+def test_a_failed_check_of_the_layer_forbids_a_verdict(changes: dict[str, Any]) -> None:
+    assert said(replace(HEAD, **changes)) == "inconclusive"
+
+
+def test_a_gap_in_labels_that_may_be_zero_gives_no_direction() -> None:
+    report = judge(case(HEAD, orientation=0))
+    assert report.verdict == "inconclusive"
+    assert "no gap" in report.reason
+
+
+def test_the_other_effect_must_not_contradict() -> None:
+    assert said(layer(swap=0.3, erasure=-0.1)) == "inconclusive"
+    assert said(layer(swap=0.3, erasure=0.0)) == "compensating_head"
+
+
+def test_heads_of_both_signs_in_different_layers_are_inconclusive() -> None:
+    two = tuple(replace(t, swaps=t.swaps * 2, erasures=t.erasures * 2) for t in TWINS)
+    assert said(HEAD, layer("l2", swap=-0.3, erasure=-0.1), twins=two) == "inconclusive"
+
+
+def test_the_margin_of_erasure_grows_with_the_gap_of_the_twins() -> None:
+    wide = tuple(replace(t, gap=-0.5) for t in TWINS)
+    small = layer(swap=0.0, erasure=0.06, se=0.005)
+    assert said(small) == "compensating_head"
+    assert said(small, twins=wide) != "compensating_head"
+
+
+def test_untestable_cases_say_why() -> None:
+    report = judge(case(untestable="the group cannot be read from any layer"))
+    assert report.verdict == "not_testable"
+    assert report.reason == "the group cannot be read from any layer"
+    assert report.effect is None
+    assert np.isnan(report.retention.value)
+
+
+def test_every_report_survives_the_round_trip_through_json() -> None:
+    for made in (case(HEAD), case(layer()), case(untestable="why"), case(HEAD, twins=())):
+        report = judge(made)
+        assert PathwayReport.from_dict(report.to_dict()).to_json() == report.to_json()
+
+
+def test_the_twin_p_value_is_uniform_when_the_network_is_one_of_them() -> None:
+    """4,000 draws of a network and five twins from one law, three layers: p at or below .05 in at most 5 %."""
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(4000):
+        swaps = rng.normal(scale=0.03, size=(6, 3))
+        twins = tuple(TwinMeasure(tuple(s), (0.0, 0.001, 0.002), -0.16, np.full(21, 0.85)) for s in swaps[1:])
+        places = [layer(f"l{i}", swap=s) for i, s in enumerate(swaps[0])]
+        largest = int(swaps[0].argmax())
+        summary = twin_summary(case(*places[:1], twins=twins), largest, 0, 1, float(swaps[0, largest]))
+        assert summary is not None
+        p.append(summary.p)
+    assert np.mean(np.array(p) <= 0.05) <= 0.035  # doubled for two kinds of effect: half of .05 for one kind
+    assert np.mean(np.array(p) <= 0.10) == pytest.approx(0.05, abs=0.012)
+
+
+def test_the_rank_p_counts_twins_at_least_as_large() -> None:
+    report = judge(case(HEAD, twins=(*TWINS, twin(0.5, 0.2))))
+    assert report.twins is not None
+    assert report.twins.p_rank == pytest.approx(2 / 7)
+    assert report.twins.p_min == pytest.approx(1 / 7)

@@ -1,0 +1,79 @@
+"""README: its Python runs, its commands exist, and its map names the rooms there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from fairheads_cli.main import fairheads
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+def test_the_python_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("python")
+    assert len([line for line in example.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
+    exec(compile(example, "README.md", "exec"), {})
+    assert "compensating_head" in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_every_command_and_option_exists() -> None:
+    commands = [line for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
+    ours = [shlex.split(line, comments=True) for line in commands if line.startswith("fairheads ")]
+    assert len(ours) >= 4
+    for _, name, *words in ours:
+        options = {opt for param in fairheads.commands[name].params for opt in param.opts}
+        assert {word for word in words if word.startswith("--")} <= options, name
+        assert isinstance(fairheads.commands[name], click.Command)
+
+
+def test_every_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    assert {"demo", "test"} <= set(re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.M)) <= targets
+
+
+def test_the_map_names_every_room() -> None:
+    rooms = {p.stem for p in (ROOT / "fairheads").iterdir() if p.stem[0] != "_" and p.suffix in ("", ".py")} - {"py"}
+    assert rooms <= set(re.findall(r"\| `([a-z]+)` \|", README))
+
+
+def test_every_file_it_points_at_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_the_study_says_what_the_readme_says() -> None:
+    study = json.loads((ROOT / "tests/studies/adult_verdicts.json").read_text())
+    rows = study["runs"]
+
+    def counted(kind: str, verdict: str, epochs: int | None = None, key: str = "sample_20000") -> str:
+        some = [row for row in rows if row["kind"] == kind and epochs in (None, row["epochs"])]
+        said = [row[key] if key == "without_twins" else row[key]["verdict"] for row in some]
+        return f"{said.count(verdict)} of {len(said)}"
+
+    for kind, name in (
+        ("unconstrained", "unconstrained"),
+        ("constrained", "demographic-parity penalty"),
+        ("merged", "two heads, merged"),
+    ):
+        (line,) = re.findall(rf"^\| {name} \|(.*)\|$", README, flags=re.M)
+        cells = [re.sub(r" `.*", "", cell.strip()) for cell in line.split("|")]
+        heads = [counted(kind, "compensating_head", epochs) for epochs in (8, 30)]
+        assert cells == [*heads, counted(kind, "consistent_with_compensating_head", key="without_twins")]
+    neutral = counted("unconstrained", "neutral").split()[0]
+    assert f"Of the 20 unconstrained networks {neutral} were shown to be neutral" in README

@@ -1,0 +1,234 @@
+"""Pages: whole, self-contained, inert whatever the names, and legible in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from results_for_tests import HOSTILE, LONG, audit, comparison, pathway
+
+from fairheads.errors import ConfigError, InputError
+from fairheads.reports import FORMATS, comparison_page, html_page, markdown_page, render, save, text_page
+from fairheads.results import AuditReport, Comparison
+
+GROUPS = {"two": ("Female", "Male"), "hostile": (HOSTILE, LONG)}
+
+
+def data_of(page: str, name: str) -> str:
+    found = re.search(rf'<script type="application/json" id="{name}">\n(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+# ---------------------------------------------------------------- HTML
+
+
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+def test_the_page_asks_nothing_of_anybody(groups: tuple[str, ...]) -> None:
+    page = html_page(audit(groups))
+    assert not re.search(r"\b(src|srcset|action|data|background)=", re.sub(r"data-label=", "", page))
+    assert not re.search(r"href=\"(?!#)", page)
+    assert "url(" not in re.sub(r"url\(#", "", page)
+    assert "@import" not in page
+    assert not re.search(r"https?://", page)
+    assert len(re.findall("<script", page)) == 1
+
+
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+def test_the_page_carries_the_report_for_programs(groups: tuple[str, ...]) -> None:
+    report = audit(groups)
+    assert (
+        AuditReport.from_dict(json.loads(data_of(html_page(report), "fairheads-report"))).to_json() == report.to_json()
+    )
+
+
+def test_the_same_report_gives_the_same_page() -> None:
+    report = audit()
+    again = AuditReport.from_dict(report.to_dict())
+    assert html_page(report) == html_page(audit()) == html_page(again)
+    assert markdown_page(report) == markdown_page(again)
+
+
+def test_sections_come_in_reading_order() -> None:
+    page = html_page(audit())
+    places = [
+        page.index(part)
+        for part in (
+            "<h1>",
+            "Compensating head",
+            "People to whom the network gives the same merit",
+            "Effect of the internal group estimate at every layer",
+            ">Decisions by group<",
+            ">Layer by layer<",
+            ">Evidence<",
+            ">Data and model<",
+            ">Notes<",
+            ">Method and limits<",
+            ">To do it again<",
+            "fairheads-report",
+        )
+    ]
+    assert places == sorted(places)
+    assert re.findall(r"<h([1-6])", page)[0] == "1"
+    assert page.count("<h1>") == 1
+
+
+def test_the_verdict_card_holds_the_numbers_it_rests_on() -> None:
+    report = pathway()
+    card = re.sub(r"<[^>]*>", "", report.html())
+    for told in ("0.300 [0.250, 0.350]", "margin 0.100", "0.960 [0.950, 0.970]", "480", "p = 0.00013", "5 twins"):
+        assert told in card
+
+
+def test_untestable_and_many_groups_have_a_page() -> None:
+    page = html_page(audit(("a", "b", "c"), untestable=("b",)))
+    assert "Not testable" in page
+    assert "no layer was measured" in page
+    assert "The deciding effect of every group" in page
+
+
+def test_ids_are_not_given_twice() -> None:
+    page = html_page(audit(("a", "b", "c")))
+    found = re.findall(r'\bid="([^"]+)"', page)
+    assert len(found) == len(set(found))
+
+
+# ---------------------------------------------------------------- Markdown and text
+
+
+def test_markdown_of_hostile_names_is_inert() -> None:
+    markdown_it = pytest.importorskip("markdown_it", reason="needs markdown-it-py")
+    page = markdown_page(audit((HOSTILE, LONG), name=HOSTILE))
+    html = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table").render(page)
+    assert not re.search(r"<(script|a|code|strong|em|img)\b", html)
+    widths = {len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
+    assert widths == {4, 5, 6}
+    assert max(map(len, page.splitlines())) < 1500
+
+
+def test_markdown_says_what_the_page_says() -> None:
+    page = markdown_page(audit())
+    for told in ("# parity on adult", "Compensating head", "margin 0.100", "not about law", "Seed 7"):
+        assert told in page
+
+
+def test_text_ends_with_what_it_does_not_say() -> None:
+    page = text_page(audit())
+    assert "swap at hidden.0" in page
+    assert "not about law" in page.splitlines()[-1]
+    assert max(map(len, page.splitlines())) <= 100
+
+
+def test_formats_are_dispatched_and_others_refused(tmp_path: Path) -> None:
+    report = audit()
+    assert {name: render(report, name) for name in FORMATS}["json"] == report.to_json()
+    assert [path.read_text(encoding="utf-8") for path in save(report, tmp_path)] == [
+        render(report, name) for name in ("json", "html", "md")
+    ]
+    with pytest.raises(ConfigError, match="'pdf'"):
+        render(report, "pdf")
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def test_comparison_links_to_the_pages_it_is_given() -> None:
+    page = comparison_page(comparison(), {"plain": "plain net/report.html"})
+    assert re.findall(r'<a href="([^"]*)"', page) == ["./plain%20net/report.html"]
+    assert Comparison.from_dict(json.loads(data_of(page, "fairheads-comparison"))).reports.keys() == {"plain", "parity"}
+    assert page == comparison_page(comparison(), {"plain": "plain net/report.html"})
+
+
+def test_links_cannot_leave_the_folder_by_protocol_or_host() -> None:
+    page = comparison_page(comparison(), {"plain": 'javascript:alert("1")'})
+    assert re.findall(r'<a href="([^"]*)"', page) == ["./javascript%3Aalert%28%221%22%29"]
+    for path in ("/etc/report.html", "//host/report.html", ""):
+        with pytest.raises(InputError, match="relative"):
+            comparison_page(comparison(), {"plain": path})
+    with pytest.raises(InputError, match="names among"):
+        comparison_page(comparison(), {"other": "x.html"})
+
+
+def test_every_group_has_a_row_of_its_own() -> None:
+    page = comparison_page(Comparison(reports={"net": audit(("a", "b", "c"))}), {})
+    assert page.count('<tr role="row"><th role="rowheader" scope="row"><bdi>net</bdi>') == 2
+    empty = Comparison(reports={"net": AuditReport.from_dict(audit().to_dict() | {"pathways": {}})})
+    assert "no group was put beside a reference" in comparison_page(empty, {})
+    assert "net" in empty.summary()
+
+
+# ---------------------------------------------------------------- a browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+browser = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
+
+
+def chromium(folder: Path, page: Path, *options: str) -> str:
+    """Open a page in a profile of its own; standard output."""
+    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def framed(folder: Path, page: str, width: int) -> Path:
+    """A page that shows another in a frame of some width: a headless window is never narrower than 500."""
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    frame = folder / f"frame{width}.html"
+    frame.write_text(
+        f'<body style="margin:0"><iframe src="page.html" style="width:{width}px;height:3000px;border:0"></iframe>'
+    )
+    return frame
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+class TestInABrowser:
+    pytestmark = browser
+
+    def test_the_page_is_drawn(self, tmp_path: Path, width: int, dark: bool, groups: tuple[str, ...]) -> None:
+        shot = tmp_path / "shot.png"
+        scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+        options = (scheme, f"--window-size={max(width, 500)},3000", f"--screenshot={shot}")
+        chromium(tmp_path, framed(tmp_path, html_page(audit(groups)), width), *options)
+        image = Image.open(shot).convert("L").crop((0, 0, width, 3000))
+        paper = image.getpixel((2, 2))
+        assert isinstance(paper, int)
+        assert (paper < 60) == dark
+        levels = image.histogram()
+        ink = sum(levels[160:]) if dark else sum(levels[:96])
+        assert ink > 0.005 * image.width * image.height
+
+    def test_nothing_is_wider_than_the_page(
+        self, tmp_path: Path, width: int, dark: bool, groups: tuple[str, ...]
+    ) -> None:
+        measure = (
+            "<script>addEventListener('load', () => {"
+            "const wide = [...document.querySelectorAll('.fairheads *')].filter("
+            "e => !e.closest('.scroll') && !e.closest('svg') && !e.closest('script, style') && "
+            f"e.getBoundingClientRect().right > {width} + 1).length;"
+            "parent.postMessage([document.documentElement.scrollWidth, wide].join(' '), '*'); });</script>"
+        )
+        page = html_page(audit(groups)).replace("</body>", measure + "</body>")
+        frame = framed(tmp_path, page, width)
+        listener = "<p id=said></p><script>onmessage = e => { said.textContent = e.data; }</script>"
+        frame.write_text(listener + frame.read_text())
+        dom = chromium(tmp_path, frame, "--virtual-time-budget=5000", "--dump-dom")
+        said = re.search(r'<p id="said">(\d+) (\d+)</p>', dom)
+        assert said is not None
+        assert int(said.group(1)) <= width
+        assert int(said.group(2)) == 0

@@ -1,0 +1,385 @@
+"""Results keep what they hold, say it in text and HTML, and draw it without touching anybody's settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import matplotlib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from results_for_tests import HOSTILE, LONG, audit, comparison, disparity, evidence, not_testable, number, pathway
+
+from fairheads.errors import InputError
+from fairheads.results import (
+    MEANING,
+    AuditReport,
+    Comparison,
+    DisparityReport,
+    Number,
+    PathwayReport,
+    audit_schema,
+    json_schema,
+    json_text,
+    undefined,
+)
+from fairheads.results._style import PALETTE, look, svg
+from fairheads.results._words import VERDICT_NAME, amount, clip, clip_middle, in_words, p_value, printable
+from fairheads.results.shown import Shown
+
+GOLDEN = Path(__file__).parent / "golden"
+FIVE = ("Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White")
+
+RESULTS: dict[str, Callable[[], Shown]] = {
+    "disparity": disparity,
+    "disparity without positives": lambda: disparity(no_positives=True),
+    "pathway": pathway,
+    "pathway without twins": lambda: pathway(n_twins=0),
+    "pathway not testable": lambda: not_testable("a", "b"),
+    "audit": audit,
+    "audit of five groups": lambda: audit(FIVE, untestable=("Other",), no_positives=True),
+    "audit of hostile names": lambda: audit((HOSTILE, LONG), name=HOSTILE),
+    "comparison": comparison,
+}
+
+
+@pytest.fixture(params=RESULTS.values(), ids=RESULTS.keys())
+def result(request: pytest.FixtureRequest) -> Shown:
+    made: Shown = request.param()
+    return made
+
+
+def without_hidden(result: Any) -> Any:
+    """Row ids of flips are for Python only."""
+    if isinstance(result, PathwayReport) and result.flips is not None:
+        return replace(result, flips=replace(result.flips, row_ids=()))
+    return result
+
+
+def golden(name: str, text: str) -> None:
+    """Compare with the committed file; FAIRHEADS_UPDATE_GOLDEN=1 writes it anew, for a reader to look at the change."""
+    file = GOLDEN / name
+    if os.environ.get("FAIRHEADS_UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------- data
+
+
+def test_every_result_comes_back_from_its_json(result: Shown) -> None:
+    text = result.to_json()
+    again = type(result).from_dict(json.loads(text))
+    assert again.to_json() == text
+    assert "NaN" not in text
+
+
+def test_a_missing_value_keeps_its_reason() -> None:
+    rate = DisparityReport.from_dict(disparity(no_positives=True).to_dict()).groups["Female"].true_positive_rate
+    assert math.isnan(rate.value)
+    assert rate.reason == "no rows recorded as favourable"
+    with pytest.raises(ValueError, match="reason"):
+        Number(value=math.nan, n=0)
+
+
+def test_plain_pathways_are_equal_after_the_round_trip() -> None:
+    report = pathway(evidence=(evidence(),))
+    assert PathwayReport.from_dict(report.to_dict()) == without_hidden(report)
+
+
+def test_unknown_missing_and_mistyped_keys_are_refused(result: Shown) -> None:
+    plain = result.to_dict()
+    with pytest.raises(InputError, match="unknown keys"):
+        type(result).from_dict(plain | {"surprise": 1})
+    first = next(iter(plain.keys() - {"schema", "notes"}))
+    with pytest.raises(InputError, match="missing keys"):
+        type(result).from_dict({k: v for k, v in plain.items() if k != first})
+    with pytest.raises(InputError, match="must be"):
+        type(result).from_dict(plain | {first: [["not", "this"]]})
+
+
+def test_load_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        AuditReport.load(tmp_path / "none.json")
+    for text, said in (("{", "not a JSON file"), ("[]", "holds no fairheads result"), ('{"schema": "x"}', "missing")):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError, match=said):
+            AuditReport.load(tmp_path / "bad.json")
+
+
+def test_the_committed_schema_is_the_one_of_the_classes() -> None:
+    file = Path(sys.modules["fairheads.results"].__path__[0]) / "audit-1.schema.json"
+    assert file.read_text(encoding="utf-8") == json_text(json_schema(AuditReport))
+
+
+@pytest.mark.parametrize("groups", [("Female", "Male"), FIVE])
+def test_reports_keep_to_the_schema_and_the_schema_can_fail(groups: tuple[str, ...]) -> None:
+    plain = audit(groups, twins=0, no_positives=True, untestable=groups[:1]).to_dict()
+    jsonschema.Draft202012Validator.check_schema(audit_schema())
+    jsonschema.validate(plain, audit_schema())
+    del plain["disparity"]["groups"][groups[0]]["true_positive_rate"]["reason"]
+    with pytest.raises(jsonschema.ValidationError, match="reason"):
+        jsonschema.validate(plain, audit_schema())
+
+
+# ---------------------------------------------------------------- words
+
+
+def test_numbers_have_three_decimals_and_no_negative_zero() -> None:
+    assert [amount(v) for v in (0.12345, -0.0001, math.nan)] == ["0.123", "0.000", "not estimable"]
+    assert [p_value(p) for p in (0.000131, 0.56, 1 / 6, math.nan)] == ["0.00013", "0.56", "0.17", "not estimable"]
+
+
+def test_records_are_told_in_words() -> None:
+    objective = {"name": "penalized", "constraint": {"name": "demographic_parity", "tolerance": 0.0}, "weight": 10.0}
+    assert in_words(objective) == "penalized (constraint demographic parity (tolerance 0), weight 10)"
+    assert in_words([True, None, 1000]) == "yes, none, 1,000"
+
+
+def test_every_verdict_has_a_name_and_a_meaning() -> None:
+    assert VERDICT_NAME.keys() == MEANING.keys()
+
+
+@given(st.text())
+def test_names_become_one_printable_line_of_bounded_length(text: str) -> None:
+    for short in (clip(text, 12), clip_middle(text, 12)):
+        assert 0 < len(short) <= 12
+        assert short.splitlines() == [short]
+        short.encode()
+    assert printable(printable(text)) == printable(text)
+
+
+# ---------------------------------------------------------------- text
+
+
+def test_summaries_fit_the_terminal_and_end_with_what_they_do_not_say(result: Shown) -> None:
+    lines = result.summary().splitlines()
+    assert max(map(len, lines)) <= (110 if isinstance(result, Comparison) else 100)
+    assert " not " in lines[-1]
+    assert str(result) == result.summary()
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_golden_summaries() -> None:
+    golden("audit_summary.txt", audit().summary() + "\n")
+    golden("pathway_summary.txt", pathway(n_twins=0).summary() + "\n")
+    golden("comparison_summary.txt", comparison().summary() + "\n")
+
+
+def test_no_network_is_called_a_good_one(result: Shown) -> None:
+    said = f"{result.summary()} {result.html()}".lower()
+    assert not [word for word in ("unbiased", "debiased", " fair ", "fairer", "unfair") if word in said]
+
+
+def test_a_missing_rate_is_said_with_its_reason() -> None:
+    report = disparity(no_positives=True)
+    assert "true positive rate of Female, no rows recorded as favourable" in report.summary()
+    assert "no rows recorded as favourable" in report.html()
+    assert "0.000 " not in report.summary().splitlines()[4]
+
+
+# ---------------------------------------------------------------- HTML
+
+VOID = {"meta", "br", "use"}
+
+
+class Tags(HTMLParser):
+    """Fails where elements are not nested; collects tags, attributes and headings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(text: str) -> Tags:
+    tags = Tags()
+    tags.feed(text)
+    tags.close()
+    assert tags.open == []
+    return tags
+
+
+def test_fragments_are_well_formed_and_carry_no_behaviour(result: Shown) -> None:
+    for fragment in (result.html(), result._repr_html_()):
+        tags = parsed(fragment)
+        names = {tag for tag, _ in tags.seen}
+        assert not names & {"script", "iframe", "img", "link", "object", "h1"}
+        assert not [a for _, attributes in tags.seen for a in attributes if a.startswith("on")]
+        assert "http" not in fragment.replace("https?", "")
+
+
+def test_tables_have_captions_and_heads() -> None:
+    tags = parsed(audit().html())
+    tables = [a for tag, a in tags.seen if tag == "table"]
+    assert len(tables) == len([a for tag, a in tags.seen if tag == "caption"]) == 5
+    assert {a.get("scope") for tag, a in tags.seen if tag == "th"} == {"row", "col"}
+
+
+def test_figures_say_their_numbers() -> None:
+    labels = [a["aria-label"] or "" for tag, a in parsed(audit().html()).seen if tag == "svg"]
+    assert len(labels) == 3
+    assert all("0." in label for label in labels)
+    assert any("hidden.0: swap 0.300 [0.250, 0.350]" in label for label in labels)
+
+
+def test_hostile_names_stay_text_and_are_clipped_with_the_whole_in_the_title() -> None:
+    fragment = audit((HOSTILE, LONG), name=HOSTILE).html()
+    tags = parsed(fragment)
+    assert "script" not in {tag for tag, _ in tags.seen}
+    assert any("<script>" in text for text in tags.text)
+    assert max(len(word) for text in tags.text for word in text.split()) <= 64
+    assert any(a.get("title") == LONG for _, a in tags.seen)
+
+
+def test_the_same_report_gives_the_same_html() -> None:
+    assert audit().html() == audit().html()
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_plots_make_their_own_figure_or_use_the_axes_given(result: Shown) -> None:
+    settings = dict(matplotlib.rcParams)
+    draw: Any = result
+    own = draw.plot()
+    assert isinstance(own, Axes)
+    figure = Figure()
+    given_axes = figure.add_subplot()
+    assert draw.plot(given_axes) is given_axes
+    for drawn in (figure, own.figure):
+        assert svg(drawn, "words").startswith('<svg role="img" aria-label="words"')
+    assert dict(matplotlib.rcParams) == settings
+
+
+def test_curves_are_drawn_and_told_to_be_missing() -> None:
+    lines = {line.get_color() for line in pathway().plot_curve().lines}
+    assert set(PALETTE[:2]) <= lines
+    assert "no merit bin" in not_testable("a", "b").plot_curve().texts[0].get_text()
+
+
+def test_letters_that_the_font_lacks_stay_text() -> None:
+    report = pathway("女性", "男性")
+    assert "女性" in svg(report.plot_curve().figure, "words")  # type: ignore[arg-type]
+    assert "<text" not in svg(pathway().plot_curve().figure, "words")  # type: ignore[arg-type]
+
+
+def test_a_group_keeps_its_colour_whatever_the_order() -> None:
+    assert look("b", ["c", "b", "a"]) == look("b", ["a", "b", "c"])
+    assert len({look(group, FIVE) for group in FIVE}) == len(FIVE)
+
+
+def test_figures_follow_the_colours_of_the_page() -> None:
+    drawn = svg(pathway().plot_curve().figure, "words")  # type: ignore[arg-type]
+    assert f"var(--fh-group-0, {PALETTE[0]})" in drawn
+    assert "date" not in drawn.lower()
+
+
+def test_layers_without_a_value_are_drawn_as_such() -> None:
+    report = pathway()
+    first, *rest = report.layers
+    lacking = replace(first, swap=undefined("no merit bin has rows of both groups"))
+    ax = replace(report, layers=(lacking, *rest)).plot()
+    assert any("not estimable" in text.get_text() for text in ax.texts)
+
+
+def test_margins_are_those_of_both_effects() -> None:
+    assert pathway().margins == {"swap": 0.1, "erasure": 0.025}
+    assert not_testable("a", "b").margins == {}
+
+
+# ---------------------------------------------------------------- frames and files
+
+
+def test_frames_hold_a_row_for_everything() -> None:
+    assert len(disparity().to_frame()) == 2 * 6
+    assert set(pathway().to_frame()["layer"]) == {"hidden.0", "hidden.2"}
+    assert list(audit(FIVE).to_frame()["group"]) == list(FIVE[:-1])
+    assert list(comparison().to_frame()["model"]) == ["plain", "parity"]
+    assert list(not_testable("a", "b").to_frame().columns) == list(pathway().to_frame().columns)
+
+
+def test_saving_writes_three_files_that_load_again(tmp_path: Path) -> None:
+    report = audit()
+    paths = report.save(tmp_path / "deep" / "out")
+    assert [path.name for path in paths] == ["report.json", "report.html", "report.md"]
+    assert AuditReport.load(paths[0]).to_json() == report.to_json()
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_a_failed_save_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [path.read_bytes() for path in audit().save(tmp_path)]
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name.startswith(".report.md"):
+            raise OSError(28, "No space left on device")
+        return original(self, data)
+
+    original = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="No space left"):
+        audit(name="other").save(tmp_path)
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == set(before)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="cannot be made"):
+        audit().save(tmp_path / "out")
+
+
+def test_a_lone_surrogate_in_a_name_is_written_and_read_again(tmp_path: Path) -> None:
+    report = audit(("a\ud800", "b"))
+    assert list(AuditReport.load(report.save(tmp_path)[0]).pathways) == ["a\ud800"]
+
+
+def test_importing_results_loads_neither_torch_nor_matplotlib_nor_pandas() -> None:
+    code = (
+        "import sys, fairheads.results, fairheads.reports; print({'torch', 'matplotlib', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_plotting_does_not_load_pyplot() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from results_for_tests import audit\n"
+        "audit().html(); print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
+    )
+    folder = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_numbers_format_with_their_interval() -> None:
+    assert f"{number(0.5):.2f}" == "0.50 [0.49, 0.51]"
+    assert "not estimable (no rows)" in str(undefined("no rows"))
