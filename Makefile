@@ -28,7 +28,7 @@ NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench study clean
+.PHONY: help demo test test-all lint types bench study figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,10 @@ bench: $(DEV) ## how long things take
 
 study: $(RUN) ## the verdicts on Adult, from scratch
 	$(BIN)/python tests/studies/adult_verdicts.py
+
+figures: $(RUN) ## the picture in README, from a fresh demo (needs chromium)
+	$(BIN)/fairheads demo --out fairheads-demo
+	$(BIN)/python tests/studies/readme_picture.py fairheads-demo/reports/demographic-parity/report.html
 
 clean: ## remove .venv, builds, caches and fairheads-demo/
 	rm -rf $(VENV) build dist *.egg-info fairheads-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis \

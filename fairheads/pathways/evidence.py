@@ -79,17 +79,26 @@ def _functional(detector: str, number: Number, null: float, note: str) -> Eviden
     )
 
 
-def _descriptive(layer: LayerReport) -> Evidence:
-    return Evidence(
-        detector=f"group probe at {layer.name}",
-        tag="descriptive",
-        value=layer.probe_auc.value,
-        low=layer.probe_auc.low,
-        high=layer.probe_auc.high,
-        null=layer.control_auc.value,
-        passed=None,
-        note="held-out AUC; the null is that of a shuffled label. Encoding is no evidence of use",
-    )
+def _probes(case: Case, layer: LayerReport) -> list[Evidence]:
+    """The group probe of the deciding layer beside that of the inputs; the null is a shuffled label's."""
+
+    def line(where: str, auc: Number, control: float, note: str) -> Evidence:
+        return Evidence(
+            detector=f"group probe at {where}",
+            tag="descriptive",
+            value=auc.value,
+            low=auc.low,
+            high=auc.high,
+            null=control,
+            passed=None,
+            note=note,
+        )
+
+    lines = [line(layer.name, layer.probe_auc, layer.control_auc.value, "held-out AUC; encoding is no evidence of use")]
+    if case.inputs is not None:
+        note = "what the inputs say of the group before the network has done anything"
+        lines.append(line("the inputs", _input_auc(case), case.inputs.aucs.control, note))
+    return lines
 
 
 def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
@@ -184,7 +193,7 @@ def report_of(
             _functional(
                 "difference at equal merit, outside readout", _outside(case), 0.0, "linear readout of the inputs"
             ),
-            _descriptive(layers[layer]),
+            *_probes(case, layers[layer]),
             *checks,
             *layer_checks(measured),
         ),

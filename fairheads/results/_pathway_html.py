@@ -78,7 +78,7 @@ def _flips(report: PathwayReport) -> str:
         return NOT_ESTIMABLE
     return (
         f"<strong>{count(report.flips.n)}</strong> of {count(report.n)} ({html.amount(report.flips.share)}), when "
-        f"{html.layer(report.flips.layer)} is moved to the other group's picture at equal merit"
+        f"{html.layer(report.flips.layer)} is moved to where the other group lies at equal merit"
     )
 
 

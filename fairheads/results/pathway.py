@@ -37,7 +37,8 @@ _HEADS = (
 
 MEANING: dict[str, str] = {
     "compensating_head": (
-        "the network raises one group at equal merit because of its own internal estimate of the group: a second head"
+        "at equal merit the network raises the group with fewer favourable labels because of its own internal estimate"
+        " of the group: a second head"
     ),
     "consistent_with_compensating_head": (
         "the interventions look like a second head, but without matched twins this cannot be told from an ordinary "
