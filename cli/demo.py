@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import counted
+from .options import SEED, counted
 
 TWINS = 5
 WEIGHT = 10.0
@@ -22,7 +22,7 @@ NAMES = ("unconstrained", "demographic-parity", "two-headed-merged")
     show_default=True,
     help="Folder to write to.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 def demo(out: Path, seed: int) -> None:
     """Train three networks on Adult, save them, audit the saved files and compare.
 

@@ -8,7 +8,7 @@ import sys
 import click
 
 from fairheads import __version__
-from fairheads.errors import FairheadsError
+from fairheads.errors import ConfigError, FairheadsError
 
 from .audit import audit
 from .demo import demo
@@ -17,7 +17,9 @@ from .render import render
 from .train import train
 
 EXIT_ERROR = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,7 +28,7 @@ def fairheads() -> None:
     """Has a network that was trained to be fair quietly learned to treat people by group?
 
     \b
-    fairheads demo                                    the whole story on embedded data, in two minutes
+    fairheads demo                                    the whole story on embedded data, in a minute or two
     fairheads train --data adult --out models/plain   train a network and save it with its record
     fairheads audit models/plain --data adult --twins 5 --out report
 
@@ -48,14 +50,14 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing half-written was left.", err=True)
+        click.echo("Interrupted; no file was left half-written.", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except FairheadsError as error:
         click.echo(f"Error: {_one_line(error)}", err=True)
-        sys.exit(EXIT_ERROR)
+        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_ERROR)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of standard output went away, as `head` does
-        sys.exit(0)
+        sys.exit(EXIT_PIPE)
     except OSError as error:
         click.echo(f"Error: {error.strerror or error}: {error.filename or ''}", err=True)
         sys.exit(EXIT_ERROR)

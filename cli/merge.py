@@ -28,6 +28,7 @@ def merge(
     label: str | None,
     group: str | None,
     favourable: str | None,
+    drop: str | None,
     max_gap: float,
     confidence: float,
     out: Path,
@@ -47,7 +48,7 @@ def merge(
 
     check_free(out, overwrite=overwrite)
     bundle = load_bundle(model)
-    table = opened(source, label, group, favourable)
+    table = opened(source, label, group, favourable, drop)
     data, words = bundle.encode(table, "validation" if bundle.trained_on(table) else "all")
     merged = merge_bundle(bundle, data, max_gap=max_gap, confidence=confidence or None)
     save_bundle(merged, out, overwrite=overwrite)

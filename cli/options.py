@@ -24,6 +24,7 @@ def table_options(command: Command) -> Command:
             ),
             click.option("--label", metavar="COL", help="Column of the recorded outcome (two values)."),
             click.option("--group", metavar="COL[,COL]", help="Protected column; several make intersections."),
+            click.option("--drop", metavar="COL[,COL]", help="Columns that are no inputs (identifiers, weights)."),
             click.option(
                 "--favourable", metavar="VALUE", help="Favourable value of the label; may be left out for 0/1."
             ),
@@ -33,11 +34,16 @@ def table_options(command: Command) -> Command:
     return command
 
 
-def opened(source: str, label: str | None, group: str | None, favourable: str | None, **more: Any) -> Table:
+SEED = click.IntRange(0, 2**32 - 1)
+
+
+def opened(
+    source: str, label: str | None, group: str | None, favourable: str | None, drop: str | None, **more: Any
+) -> Table:
     """The table that the options name."""
     from fairheads.data import open_table
 
-    return open_table(source, label=label, group=names(group), favourable=favourable, **more)
+    return open_table(source, label=label, group=names(group), favourable=favourable, drop=names(drop), **more)
 
 
 def names(text: str | None) -> tuple[str, ...]:

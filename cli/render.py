@@ -17,10 +17,13 @@ def render(report: Path, form: str, out: Path | None) -> None:
     \b
     fairheads render report/report.json --format md
     """
+    from fairheads.errors import ConfigError
     from fairheads.reports import render as page
     from fairheads.reports import save_texts
     from fairheads.results import AuditReport
 
+    if out is not None and out.resolve() == report.resolve():
+        raise ConfigError("`--out` would overwrite the report itself; name another file.")
     text = page(AuditReport.load(report), form)
     if out is None:
         click.echo(text, nl=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from .options import counted, names, opened, table_options
+from .options import SEED, counted, names, opened, table_options
 
 OBJECTIVES = ("unconstrained", "penalized", "two-headed")
 
@@ -24,8 +25,7 @@ OBJECTIVES = ("unconstrained", "penalized", "two-headed")
 @click.option("--batch-size", type=int, default=512, show_default=True)
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
 @click.option("--schedule", type=click.Choice(("cosine", "constant")), default="cosine", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--drop", metavar="COL[,COL]", help="Columns that are no inputs (identifiers, weights).")
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--group-in-inputs", is_flag=True, help="Let the network see the protected columns.")
 @click.option("--test", "test_share", type=float, default=0.2, show_default=True, help="Share held out for audits.")
 @click.option("--test-data", metavar="FILE", help="Hold out nothing; judge on this table.")
@@ -37,6 +37,7 @@ def train(
     label: str | None,
     group: str | None,
     favourable: str | None,
+    drop: str | None,
     objective: str,
     constraint: str,
     penalty: str,
@@ -47,7 +48,6 @@ def train(
     learning_rate: float,
     schedule: str,
     seed: int,
-    drop: str | None,
     group_in_inputs: bool,
     test_share: float,
     test_data: str | None,
@@ -71,7 +71,12 @@ def train(
     from fairheads.nets import TwoHeadNet
     from fairheads.training import Objective, Penalized, TwoHeaded, Unconstrained
 
-    if not all(part.isdigit() for part in names(hidden)):
+    if objective != "penalized":
+        given = click.get_current_context().get_parameter_source
+        for option in ("constraint", "penalty", "weight"):
+            if given(option) is ParameterSource.COMMANDLINE:
+                raise ConfigError(f"`--{option}` needs `--objective penalized`.")
+    if not all(part.isdecimal() for part in names(hidden)):
         raise ConfigError(f"`--hidden` must be whole numbers such as 128,128, got {hidden!r}.")
     check_free(out, overwrite=overwrite)
     made: dict[str, Objective] = {
@@ -79,9 +84,12 @@ def train(
         "penalized": Penalized(demographic_parity(kind=penalty), weight),
         "two-headed": TwoHeaded(),
     }
-    columns = {"drop": names(drop), "group_in_inputs": group_in_inputs}
-    table = opened(source, label, group, favourable, **columns)
-    judged_on = table if test_data is None else opened(test_data, label, group, favourable, **columns)
+    table = opened(source, label, group, favourable, drop, group_in_inputs=group_in_inputs)
+    judged_on = table
+    if test_data is not None:
+        judged_on = opened(test_data, label, group, favourable, drop, group_in_inputs=group_in_inputs)
+        if judged_on.source == table.source:
+            raise ConfigError("`--test-data` is the table of `--data`; leave it out to hold some of its rows out.")
     with counted(f"training ({objective})", epochs) as tell:
         bundle = fit_table(
             table,
@@ -96,12 +104,16 @@ def train(
             seed=seed,
             progress=tell,
         )
+    judged = None
+    if test_data is not None or table.test_rows is not None or test_share > 0:
+        judged, words = bundle.encode(judged_on, "test")
+        if bundle.rows is not None:
+            bundle.rows.refuse_overlap(judged)
     save_bundle(bundle, out, overwrite=overwrite)
     click.echo(f"saved {out}")
     if isinstance(bundle.net, TwoHeadNet):
         click.echo("two heads; merge them before an audit: fairheads merge")
-    elif test_data is not None or table.test_rows is not None or test_share > 0:
-        data, words = bundle.encode(judged_on, "test")
-        report = network_disparity(bundle.net, data)
+    elif judged is not None:
+        report = network_disparity(bundle.net, judged)
         gap = report.demographic_parity_difference
         click.echo(f"on {words}: accuracy {report.overall.accuracy}, demographic-parity difference {gap}")

@@ -12,7 +12,7 @@ from torch import nn
 
 from fairheads.activations import Network, TorchNetwork, as_network, one_thread
 from fairheads.data import Dataset, RowRecord, blocks
-from fairheads.errors import ConfigError
+from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import disparity_of
 from fairheads.models import Bundle, load_bundle, weights_digest
 from fairheads.pathways import SAMPLE, analyze_pathways
@@ -81,7 +81,7 @@ def audit(
     bundle = opened if isinstance(opened, Bundle) else None
     overlap, expected = _overlap(bundle, data)
     disparity = network_disparity(network, data)
-    others = _twins(twins, bundle)
+    others = _twins(twins, opened, data)
     pathways = analyze_pathways(
         network,
         data,
@@ -96,7 +96,7 @@ def audit(
         twins_matched=others.matched,
     )
     return AuditReport(
-        model=_model_info(network, bundle),
+        model=_model_info(network, bundle, layers),
         data=_data_info(data, disparity, bundle, max(p.n for p in pathways.values()), overlap, expected),
         seed=seed,
         versions=_versions(),
@@ -119,20 +119,44 @@ class _Twins:
     train_data: Dataset | None = None
 
 
-def _twins(twins: Sequence[Model] | TwinRecipe | None, bundle: Bundle | None) -> _Twins:
+def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Network | nn.Module | Bundle, data: Dataset) -> _Twins:
+    """Open or train the twins, and refuse those that are none: see `_refuse_impostors`."""
+    bundle = model if isinstance(model, Bundle) else None
     if twins is None:
         return _Twins()
     if isinstance(twins, TwinRecipe):
         if bundle is None:
             raise ConfigError("a TwinRecipe needs a model saved as a bundle, whose training record it follows.")
         matched = twins.matches(bundle)
+        if not matched:
+            RowRecord.of(twins.train_data).refuse_overlap(data, of="a twin")
         return _Twins(twins.train(bundle), matched, twins.train_data if matched else None)
     opened = [_open(twin) for twin in twins]
+    bundles = [each for each in opened if isinstance(each, Bundle)]
+    for each in bundles:
+        if each.rows is not None:
+            each.rows.refuse_overlap(data, of="a twin")
+        if bundle is not None:
+            _refuse_other_recipe(bundle, each)
     networks = [each.net if isinstance(each, Bundle) else each for each in opened]
-    records = [each.rows if isinstance(each, Bundle) else None for each in opened]
-    if bundle is None or bundle.rows is None or any(rows is None for rows in records):
+    modules = [net for net in (bundle.net if bundle else model, *networks) if isinstance(net, nn.Module)]
+    if len({weights_digest(net) for net in modules}) < len(modules):
+        raise InputError("two of the twins, or a twin and the model, have the same weights; each must be trained anew.")
+    if bundle is None or bundle.rows is None or len(bundles) < len(opened) or any(b.rows is None for b in bundles):
         return _Twins(networks)
-    return _Twins(networks, all(rows is not None and rows.digest == bundle.rows.digest for rows in records))
+    return _Twins(networks, all(b.rows is not None and b.rows.digest == bundle.rows.digest for b in bundles))
+
+
+def _refuse_other_recipe(model: Bundle, twin: Bundle) -> None:
+    """A twin has the model's architecture and recipe and no constraint; where the records say otherwise it is none."""
+    mine, its = ({"architecture": b.net.__dict__.get("config"), **b.training} for b in (model, twin))
+    keys = ("architecture", "optimizer", "epochs", "batch_size", "learning_rate", "schedule")
+    other = [key for key in keys if key in mine and key in its and mine[key] != its[key]]
+    if other:
+        raise InputError(f"twin {twin.name!r} differs from the model in {', '.join(other)}; it is no twin.")
+    objective = its.get("objective", {"name": "unconstrained"})
+    if objective.get("name") != "unconstrained" and objective.get("weight") != 0:
+        raise InputError(f"twin {twin.name!r} was trained as {objective.get('name')!r}; twins are unconstrained.")
 
 
 def _overlap(bundle: Bundle | None, data: Dataset) -> tuple[Number, Number]:
@@ -154,14 +178,14 @@ def network_disparity(model: Network | nn.Module, data: Dataset) -> DisparityRep
     return disparity_of(cells)
 
 
-def _model_info(network: Network, bundle: Bundle | None) -> ModelInfo:
+def _model_info(network: Network, bundle: Bundle | None, layers: Sequence[str] | None) -> ModelInfo:
     module = network.module if isinstance(network, TorchNetwork) else None
     return ModelInfo(
         name=(bundle.name if bundle is not None else "") or type(module or network).__name__,
         digest=weights_digest(module) if module is not None else "",
         architecture=type(module or network).__name__ + _widths(module),
         parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
-        layers=tuple(network.layers()),
+        layers=tuple(network.layers() if layers is None else layers),
         training={**bundle.training, **({"merge": bundle.merge} if bundle.merge else {})}
         if bundle is not None
         else None,

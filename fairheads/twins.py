@@ -149,12 +149,12 @@ def _run_worker(job_file: Path, told: Callable[[], None]) -> None:
     """Run one worker process; it writes a line for every twin that is done."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "fairheads.twins", str(job_file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
-    ) as worker:
-        for _ in worker.stdout or ():
-            told()
-        _, message = worker.communicate()
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True) as worker:
+            for _ in worker.stdout or ():
+                told()
+        errors.seek(0)
+        message = errors.read()
     if worker.returncode != 0:
         reason = (message.strip().splitlines() or ["the worker process ended without a message"])[-1]
         raise FairheadsError(f"a twin could not be trained: {reason}")

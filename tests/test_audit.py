@@ -58,7 +58,7 @@ def test_a_constrained_network_with_matched_twins_has_a_head(report: AuditReport
     path = report.pathways["B"]
     assert path.verdict == "compensating_head"
     checks = {line.detector: line.passed for line in path.evidence if line.tag == "check"}
-    assert len(checks) == 7
+    assert len(checks) == 8
     assert all(checks.values())
     assert report.disparity.overall.accuracy.value > 0.7
 
@@ -99,6 +99,31 @@ def test_twins_from_other_rows_weaken_the_word(constrained: Bundle, test_rows: D
     others = [bundled(synthetic(6000, seed=9), 0.0, 50 + i) for i in range(5)]
     found = audit(constrained, test_rows, twins=others).pathways["B"]
     assert found.verdict == "consistent_with_compensating_head"
+
+
+def test_what_is_no_twin_is_refused(constrained: Bundle, test_rows: Dataset, train_rows: Dataset) -> None:
+    one, two = (bundled(train_rows, 0.0, 60 + i) for i in range(2))
+    with pytest.raises(InputError, match="same weights"):
+        audit(constrained, test_rows, twins=[one, two, one])
+    with pytest.raises(InputError, match="same weights"):
+        audit(constrained.net, test_rows, twins=[one.net, constrained.net])
+    with pytest.raises(InputError, match="was trained as 'penalized'"):
+        audit(constrained, test_rows, twins=[one, bundled(train_rows, 5.0, 62)])
+    short = replace(two, training={**two.training, "epochs": 1})
+    with pytest.raises(InputError, match="differs from the model in epochs"):
+        audit(constrained, test_rows, twins=[one, short])
+    with pytest.raises(InputError, match=r"100\.0% of the 5,000 rows equal a training row of a twin"):
+        audit(constrained, test_rows, twins=[one, bundled(test_rows, 0.0, 63)])
+    with pytest.raises(InputError, match="of a twin"):
+        audit(constrained, test_rows, twins=TwinRecipe(test_rows, n=2))
+
+
+def test_a_group_that_training_never_saw_has_no_overfitting_check(
+    constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe
+) -> None:
+    other = Dataset(test_rows.inputs, test_rows.y, test_rows.group, group_names=("A", "new"))
+    checks = {line.detector: line.passed for line in audit(constrained, other, twins=recipe).pathways["new"].evidence}
+    assert checks["overfitting like the twins'"] is None
 
 
 def test_without_twins_the_strongest_word_is_consistent_with(constrained: Bundle, test_rows: Dataset) -> None:

@@ -134,6 +134,10 @@ def test_a_saved_report_is_rendered_without_torch(here: Path, tmp_path: Path) ->
         assert sign in done.stdout
     written = run("render", tmp_path / "report.json", "--format", "html", "--out", tmp_path / "again.html")
     assert written.exit_code == 0
+    again = run("render", tmp_path / "report.json", "--out", tmp_path / "report.json")
+    assert (again.exit_code, "overwrite the report itself" in again.stderr) == (2, True)
+    (tmp_path / "other.json").write_text('{"schema": "something/1"}')
+    assert "is not of the schema fairheads/audit/1" in run("render", tmp_path / "other.json").stderr
     assert (tmp_path / "again.html").read_text() == (tmp_path / "report.html").read_text()
     code = (
         "import sys; sys.argv = ['fairheads', 'render', sys.argv[1]];"
@@ -156,7 +160,9 @@ def test_gates_exit_with_three(here: Path) -> None:
     verdict = json.loads(strict.stdout)["pathways"]["f"]["verdict"]
     assert run(*audit, "--fail-on", verdict).exit_code == 3
     assert run(*audit, "--fail-on", "suppression").exit_code == 0
-    assert run(*audit, "--max-gap", "0.9", "--gap-metric", "nonsense").exit_code == 1
+    assert run(*audit, "--max-gap", "0.9", "--gap-metric", "nonsense").exit_code == 2
+    for nonsense in ("nan", "-1", "5"):
+        assert run(*audit, "--max-gap", nonsense).exit_code == 2
 
 
 def no_split(text: str, column: int, value: str, rows: slice) -> str:
@@ -216,8 +222,14 @@ def wrong(name: str, here: Path, folder: Path) -> tuple[list[str | Path], str]:
         case "empty file":
             (folder / "bad.csv").write_text("")
             return [*audit, *sex], "cannot be read as a table"
-        case "no label named":
-            return ["audit", here / "plain", "--data", folder / "bad.csv"], "needs its label column"
+        case "favourable turned":
+            words = [*audit, *sex, "--favourable", "no"]
+            return words, "trained with 'yes' of 'hired' as favourable, got 'no'"
+        case "a column without a name":
+            (folder / "bad.csv").write_text("".join(f"{i},{row}\n" for i, row in enumerate(text.splitlines()))[1:])
+            return [*audit, *sex], "a column without a name"
+        case "twins without their table":
+            return [*audit, *sex, "--twins", "3"], "--train-data"
     raise AssertionError(name)
 
 
@@ -238,14 +250,16 @@ def wrong(name: str, here: Path, folder: Path) -> tuple[list[str | Path], str]:
         "two heads",
         "unknown layer",
         "empty file",
-        "no label named",
+        "favourable turned",
+        "a column without a name",
+        "twins without their table",
     ],
 )
 def test_an_error_is_one_clear_line_and_nothing_is_written(name: str, here: Path, tmp_path: Path) -> None:
     words, says = wrong(name, here, tmp_path)
     before = sorted(tmp_path.rglob("*"))
     done = run(*words, "--out", tmp_path / "report")
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == (2 if name == "twins without their table" else 1), done.output
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
     assert says in errors[0]
@@ -258,6 +272,9 @@ def test_wrong_usage_exits_with_two() -> None:
     assert run("audit").exit_code == 2
     assert run("nonsense").exit_code == 2
     assert run("train", "--data", "adult", "--objective", "magic", "--out", "x").exit_code == 2
+    assert run("train", "--data", "adult", "--weight", "3", "--out", "x").exit_code == 2
+    assert run("train", "--data", "adult", "--seed", "-1", "--out", "x").exit_code == 2
+    assert run("train", "--data", "people.csv", "--out", "x").exit_code == 2
 
 
 def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, here: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError, LayerNotFoundError
 from fairheads.nets import MLP
 from fairheads.pathways import analyze_pathways
-from fairheads.pathways.effects import LayerData, point_effects
+from fairheads.pathways.effects import LayerData, fits_of, point_effects
 from fairheads.pathways.measure import turned
 from fairheads.pathways.sample import collect
 from fairheads.planted import plant_head, synthetic
@@ -84,7 +84,8 @@ def test_effects_grow_in_proportion_to_the_planted_strength() -> None:
         network = TorchNetwork(net)
         name = network.layers()[-1]
         sample = collect(network, rows(1), member, [name], 0)
-        effects = point_effects(network, sample, LayerData.of(sample, name, sample.activations[name], member))
+        layer = LayerData.of(sample, name, sample.activations[name], member)
+        effects = point_effects(network, sample, layer, fits_of(sample, layer))
         swaps.append(effects.swap * sample.score.std())
     slope, intercept = np.polyfit(strengths, swaps, 1)
     assert np.corrcoef(strengths, swaps)[0, 1] > 0.999
@@ -174,19 +175,21 @@ def test_three_groups_are_each_judged_against_the_largest() -> None:
     assert set(reports) == {"B", "C"}
     assert reports["B"].reference == "A"
     assert reports["B"].verdict == "compensating_head"
-    assert reports["C"].alpha <= 0.05
+    assert (reports["B"].alpha, reports["C"].alpha) == (0.025, 0.05)  # Holm: the found one leaves
 
 
 def test_nothing_of_the_analysis_is_left_on_the_network() -> None:
     net = trained(1)
     net.train()
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)
     weights = {k: v.clone() for k, v in net.state_dict().items()}
     random_state = torch.get_rng_state()
     verdict(net, twins=())
     assert all(part.training for part in net.modules())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in net.modules())
     assert all(torch.equal(v, weights[k]) for k, v in net.state_dict().items())
-    assert all(p.grad is None or not p.grad.isnan().any() for p in net.parameters())
+    assert all(torch.equal(p.grad, torch.full_like(p, 7.0)) for p in net.parameters())
     assert torch.equal(torch.get_rng_state(), random_state)
     net.eval()
 
@@ -240,6 +243,77 @@ def test_bad_input_gets_one_clear_error() -> None:
         analyze_pathways(net, data, alpha=2.0)
 
 
+class UnusedGroup(nn.Module):
+    """The logit is the true merit; the layer carries the group too, with a given output weight."""
+
+    def __init__(self, slope: float, weight: float) -> None:
+        super().__init__()
+        self.layer, self.head = nn.Identity(), nn.Linear(2, 1)
+        self.head.weight.data[:] = torch.tensor([[slope, weight]])
+        self.head.bias.data.zero_()
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.head(self.layer(x))
+
+
+@pytest.mark.parametrize(("shift", "slope"), [(1.5, 2.0), (2.0, 2.0), (1.5, 4.0)])
+def test_steep_merit_beside_a_wide_gap_makes_no_head_of_an_unused_group(shift: float, slope: float) -> None:
+    """A linear fit to 0/1 labels bends where merit is steep, borrows the group, and finds .12 to .21 here."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 2, 20_000)
+    merit = rng.normal(size=20_000) - shift * (group - 0.5)
+    y = (rng.random(20_000) < 1 / (1 + np.exp(-slope * merit))).astype(int)
+    data = Dataset(np.column_stack([merit, group + 0.3 * rng.normal(size=20_000)]), y, group)
+    unused, used = (
+        analyze_pathways(UnusedGroup(slope, w), data, layers=["layer"], reference="0")["1"] for w in (0.0, 0.4 * slope)
+    )
+    assert not unused.rests_on_effect
+    assert abs(unused.layers[0].swap.value) < 0.05
+    assert abs(unused.layers[0].equal_merit.value) < 0.05
+    assert used.layers[0].swap.low > 0.1  # the control
+
+
+class SharedActivation(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.act, self.head = nn.Linear(8, 6), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 1)
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.head(self.act(self.second(self.act(self.first(x)))))
+
+
+def test_a_module_that_is_used_twice_is_refused_and_its_linear_layers_are_not() -> None:
+    with pytest.raises(InputError, match="'act' is called more than once"):
+        analyze_pathways(SharedActivation(), rows(1))
+    assert len(analyze_pathways(SharedActivation(), rows(1), layers=["first", "second"])["B"].layers) == 2
+
+
+def test_probabilities_and_layers_too_wide_are_refused() -> None:
+    with pytest.raises(InputError, match="as probabilities do"):
+        analyze_pathways(nn.Sequential(trained(1), nn.Sigmoid()), rows(1))
+    with pytest.raises(InputError, match="2,600 units"):
+        analyze_pathways(nn.Sequential(nn.Linear(8, 2600), nn.ReLU(), nn.Linear(2600, 1)), rows(1))
+
+
+def test_label_bias_names_the_side_that_would_undo_a_head_and_the_one_that_would_make_one() -> None:
+    head, plain = verdict(planted(2.0)).label_bias, verdict(planted(0.5)).label_bias
+    assert head is not None and plain is not None
+    assert (head.group, head.creates) == ("A", False)
+    assert (plain.group, plain.creates) == ("B", True)
+    assert 0 < head.share.value <= 0.9
+    strong = verdict(planted(4.0)).label_bias
+    assert strong is not None
+    assert not strong.share.value <= head.share.value  # a stronger head takes more bias, or no bias does
+
+
+def test_label_bias_is_not_said_to_make_an_effect_that_is_there() -> None:
+    unclear = verdict(planted(2.0), twins=twins()[:1])
+    assert unclear.effect is not None
+    assert not unclear.rests_on_effect
+    assert unclear.effect.value > unclear.effect.margin
+    assert unclear.label_bias is None
+
+
 @pytest.mark.slow
 def test_intervals_cover_the_value_of_a_large_sample() -> None:
     """Swap and erasure at both layers of a constrained net: 120 samples of 4,000 against one of 400,000 rows."""
@@ -250,14 +324,9 @@ def test_intervals_cover_the_value_of_a_large_sample() -> None:
     names = network.layers()
     large = rows(10_000, 400_000)
     sample = collect(network, large, large.group == 1, names, 0)
-    truth = np.array(
-        [
-            turned(point_effects(network, sample, LayerData.of(sample, k, sample.activations[k], sample.member)), -1)[
-                :2
-            ]
-            for k in names
-        ]
-    )
+    layers = [LayerData.of(sample, name, sample.activations[name], sample.member) for name in names]
+    effects = [point_effects(network, sample, layer, fits_of(sample, layer)) for layer in layers]
+    truth = np.array([turned(effect, -1)[:2] for effect in effects])
     draws, covered, together = 120, np.zeros((2, 2)), 0
     for seed in range(draws):
         report = analyze_pathways(net, synthetic(4000, seed=20_000 + seed))["B"]

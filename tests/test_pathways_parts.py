@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from scipy import special
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from fairheads.activations import TorchNetwork
 from fairheads.data import Dataset
 from fairheads.nets import MLP
-from fairheads.pathways.effects import LayerData, erasure_direction, point_effects, shifts
+from fairheads.pathways.effects import LayerData, erasure_direction, fits_of, point_effects, shifts
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical, simultaneous_critical
 from fairheads.pathways.probes import readable_after_shift
-from fairheads.pathways.readout import RIDGE, BinMeans, bin_edges, readout
+from fairheads.pathways.readout import RIDGE, BinMeans, bin_edges, logistic, readout
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, collect, jackknife_blocks, shifted_scores
 from fairheads.planted import plant_head, synthetic
 from fairheads.sums import Moments
@@ -31,8 +32,9 @@ def sampled(net: nn.Module, data: Dataset, group: int = 1):
     return network, collect(network, data, member, network.layers(), 0)
 
 
-def layer_of(sample, name: str) -> LayerData:
-    return LayerData.of(sample, name, sample.activations[name], sample.member)
+def fitted(sample, name: str):
+    layer = LayerData.of(sample, name, sample.activations[name], sample.member)
+    return layer, fits_of(sample, layer)
 
 
 def test_a_readout_from_moments_is_ridge_regression_on_standardised_units() -> None:
@@ -43,6 +45,32 @@ def test_a_readout_from_moments_is_ridge_regression_on_standardised_units() -> N
     scaler = StandardScaler().fit(x)
     ridge = Ridge(alpha=RIDGE * 400).fit(scaler.transform(x), target)
     np.testing.assert_allclose(read(x), ridge.predict(scaler.transform(x)), rtol=1e-10)
+
+
+def test_the_merit_readout_is_penalised_logistic_regression_and_newton_warm_started_agrees() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 4))
+    y = (rng.random(3000) < special.expit(x @ [1.0, -2.0, 0.5, 0.0] - 1)).astype(int)
+    z = np.column_stack([x, np.ones(3000)]).astype(np.float32)
+    ours = logistic(z, y)
+    strength = RIDGE * y.mean() * (1 - y.mean()) * 3000
+    theirs = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=1000).fit(x, y)
+    np.testing.assert_allclose(ours, [*theirs.coef_[0], theirs.intercept_[0]], atol=2e-3)
+    np.testing.assert_allclose(logistic(z[150:], y[150:], start=ours), logistic(z[150:], y[150:]), atol=2e-3)
+    separable = logistic(z, (x[:, 0] > 0).astype(int))
+    assert np.isfinite(separable).all()
+
+
+def test_a_delete_block_fit_reuses_the_fold_that_never_saw_the_block(rows: Dataset) -> None:
+    _, sample = sampled(MLP(8, hidden=(16,)), rows)
+    layer, full = fitted(sample, "backbone.1")
+    for left_out in (0, 1):
+        fits, afresh = fits_of(sample, layer, left_out, full), fits_of(sample, layer, left_out)
+        assert fits[left_out] is full[left_out]
+        for warm, cold in zip(fits, afresh, strict=True):
+            np.testing.assert_allclose(warm.merit, cold.merit, atol=0.02)
+            np.testing.assert_allclose(warm.mean, cold.mean, rtol=1e-12)
+        assert not np.array_equal(afresh[1 - left_out].mean, full[1 - left_out].mean)
 
 
 def test_a_dead_unit_gets_no_weight_and_breaks_nothing() -> None:
@@ -126,7 +154,7 @@ def test_swap_and_erasure_recover_a_known_effect(strength: float) -> None:
     net, data = linear_case(strength)
     network = TorchNetwork(net, layers=["layer"])
     sample = collect(network, data, data.group == 1, ["layer"], 0)
-    effects = point_effects(network, sample, layer_of(sample, "layer"))
+    effects = point_effects(network, sample, *fitted(sample, "layer"))
     assert effects.swap == pytest.approx(strength / sample.score.std(), abs=0.03)
     assert effects.equal_merit == pytest.approx(strength / sample.score.std(), abs=0.03)
     merit = data.inputs["x"][:, 0]
@@ -134,10 +162,8 @@ def test_swap_and_erasure_recover_a_known_effect(strength: float) -> None:
     before = [(sample.score > 0)[data.group == g].mean() for g in (0, 1)]
     expected = (selected[1] - selected[0]) - (before[1] - before[0])
     assert effects.erasure == pytest.approx(expected, abs=0.02)
-    changed = np.abs(merit) < abs(strength) / 2
     flips_expected = ((merit + strength > 0) != (merit > 0)).mean()
     assert effects.flips.mean() == pytest.approx(flips_expected, abs=0.02)
-    assert (flips_expected > 0.1) == (changed.mean() > 0.1)
 
 
 def test_a_shift_of_zero_changes_no_bit(rows: Dataset) -> None:
@@ -152,11 +178,11 @@ def test_shifts_are_cross_fitted(rows: Dataset) -> None:
     """Rows of one fold move by what the other fold says: their own labels play no part."""
     network, sample = sampled(MLP(8, hidden=(16,)), rows)
     name = network.layers()[0]
-    before = shifts(sample, layer_of(sample, name))
+    before = shifts(sample, *fitted(sample, name))
     shuffled = np.random.default_rng(0).permutation(sample.y)
     scrambled = np.where(sample.fold == 0, shuffled, sample.y)
     after_sample = sample.with_labels(scrambled)
-    after = shifts(after_sample, layer_of(after_sample, name))
+    after = shifts(after_sample, *fitted(after_sample, name))
     own, other = sample.fold == 0, sample.fold == 1
     assert np.array_equal(before.swap[own], after.swap[own])
     assert np.array_equal(before.erasure[own], after.erasure[own])
@@ -166,8 +192,8 @@ def test_shifts_are_cross_fitted(rows: Dataset) -> None:
 def test_erasure_makes_the_group_unreadable_on_rows_no_eraser_saw(rows: Dataset) -> None:
     network, sample = sampled(plant_head(MLP(8, hidden=(16, 16)), rows, group="B", strength=1.0), rows)
     for name in network.layers():
-        layer = layer_of(sample, name)
-        made = shifts(sample, layer)
+        layer, fits = fitted(sample, name)
+        made = shifts(sample, layer, fits)
         before, merit_before = readable_after_shift(sample, layer.h, made.merit)
         after, merit_after = readable_after_shift(sample, layer.h + made.erasure, made.merit)
         assert before > 0.8

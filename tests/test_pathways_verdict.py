@@ -72,6 +72,8 @@ def case(*layers: LayerMeasure, twins: tuple[TwinMeasure, ...] = TWINS, within: 
     return replace(made, **changes)
 
 
+TWO_LAYERS = tuple(replace(t, swaps=t.swaps * 2, erasures=t.erasures * 2) for t in TWINS)
+
 HEAD = layer(swap=0.3, erasure=0.1)
 
 
@@ -114,6 +116,7 @@ def test_margin_without_twins_beyond_is_inconclusive() -> None:
 def test_a_single_twin_or_identical_twins_test_nothing() -> None:
     assert said(HEAD, twins=TWINS[:1]) == "inconclusive"
     assert said(HEAD, twins=(TWINS[0],) * 5) == "inconclusive"
+    assert "too few or too alike" in judge(case(HEAD, twins=TWINS[:1])).reason
 
 
 def test_a_lost_ranking_is_never_an_acquittal() -> None:
@@ -178,6 +181,40 @@ def test_the_margin_of_erasure_grows_with_the_gap_of_the_twins() -> None:
     small = layer(swap=0.0, erasure=0.06, se=0.005)
     assert said(small) == "compensating_head"
     assert said(small, twins=wide) != "compensating_head"
+
+
+@pytest.mark.parametrize("changes", [{"group_auc_after": 0.79}, {"merit_auc_after": 0.5}, {"covered": 0.7}])
+def test_absence_is_not_said_where_a_check_does_not_pass(changes: dict[str, Any]) -> None:
+    """If the eraser did not erase, or the swap moved few rows, seeing no effect shows nothing."""
+    quiet = layer(se=0.004)
+    report = judge(case(quiet, replace(layer("l2", se=0.004), **changes), twins=TWO_LAYERS))
+    assert said(quiet) == "neutral"
+    assert report.verdict == "inconclusive"
+    assert "did not pass" in report.reason
+    assert said(replace(quiet, **changes), within=0.75) == "inconclusive"
+
+
+def test_the_bounds_hold_for_all_layers_at_once() -> None:
+    """An effect that a bound for one place would pass, and one for six places does not."""
+    between = 0.1 + 2.4 * 0.02  # pointwise critical value 2.09, simultaneous about 2.8
+    alone = layer(swap=between, se=0.02)
+    layers = [alone, layer("l2", se=0.02), layer("l3", se=0.02)]
+    three = tuple(replace(t, swaps=t.swaps * 3, erasures=t.erasures * 3) for t in TWINS)
+    report = judge(case(*layers, twins=three))
+    assert report.effect is not None
+    assert report.effect.low < 0.1
+    assert report.verdict == "inconclusive"
+
+
+def test_retention_must_be_shown_and_not_only_estimated() -> None:
+    above = case(HEAD, within=0.816)  # .903 of the twins'
+    report = judge(above)
+    assert report.retention.low is not None
+    assert report.retention.low < 0.9 < report.retention.value
+    assert report.verdict == "head_or_suppression"
+    wider = judge(above, alpha=0.005).retention
+    assert wider.low is not None
+    assert wider.low < report.retention.low
 
 
 def test_untestable_cases_say_why() -> None:

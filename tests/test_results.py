@@ -113,7 +113,11 @@ def test_unknown_missing_and_mistyped_keys_are_refused(result: Shown) -> None:
 def test_load_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         AuditReport.load(tmp_path / "none.json")
-    for text, said in (("{", "not a JSON file"), ("[]", "holds no fairheads result"), ('{"schema": "x"}', "missing")):
+    for text, said in (
+        ("{", "not a JSON file"),
+        ("[]", "holds no fairheads result"),
+        ('{"schema": "x"}', "is not of the schema"),
+    ):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(InputError, match=said):
             AuditReport.load(tmp_path / "bad.json")

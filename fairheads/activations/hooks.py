@@ -38,20 +38,56 @@ def _tensor(name: str, output: object) -> Tensor:
     return output
 
 
+class _OncePerPass:
+    """Counts the calls of a layer in a forward pass of the whole network, and refuses a second one.
+
+    A module that is used twice has two outputs: keeping the last or editing both would be a wrong number.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.calls = name, 0
+
+    def new_pass(self, _module: nn.Module, _inputs: object) -> None:
+        self.calls = 0
+
+    def called(self) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            raise InputError(
+                f"layer {self.name!r} is called more than once a pass; give each use a module of its own, or name other"
+                " layers (the linear ones) with `layers`."
+            )
+
+
 @contextmanager
-def tap_outputs(module: nn.Module, names: Sequence[str], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """While open, every forward pass calls ``keep(name, copy of the output)`` for each named layer."""
-    found = [(name, find_layer(module, name)) for name in names]
+def _hooked(module: nn.Module, layer: nn.Module, name: str, act: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+    """While open, ``act`` gets the output of the layer, once a pass; what it returns, if anything, takes its place."""
+    once = _OncePerPass(name)
 
-    def hook_of(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            keep(name, _tensor(name, output).detach().clone())
-
-        return hook
+    def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
+        once.called()
+        return act(_tensor(name, output))
 
     with ExitStack() as handles:
+        handles.callback(module.register_forward_pre_hook(once.new_pass).remove)
+        handles.callback(layer.register_forward_hook(hook).remove)
+        yield
+
+
+@contextmanager
+def tap_outputs(module: nn.Module, names: Sequence[str], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """While open, every forward pass calls ``keep(name, copy of the output)`` for each named layer.
+
+    A layer that a pass calls more than once is refused.
+    """
+    found = [(name, find_layer(module, name)) for name in names]
+
+    def keeping(name: str) -> Callable[[Tensor], None]:
+        return lambda output: keep(name, output.detach().clone())
+
+    with ExitStack() as taps:
         for name, layer in found:
-            handles.callback(layer.register_forward_hook(hook_of(name)).remove)
+            taps.enter_context(_hooked(module, layer, name, keeping(name)))
         yield
 
 
@@ -59,12 +95,12 @@ def tap_outputs(module: nn.Module, names: Sequence[str], keep: Callable[[str, Te
 def edit_outputs(module: nn.Module, name: str, fn: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """While open, every forward pass goes on from ``fn(output)`` of the named layer instead of its output.
 
-    ``fn`` gets a copy and must return a tensor of the same shape and type.
+    ``fn`` gets a copy and must return a tensor of the same shape and type. A layer that a pass calls more than once is
+    refused.
     """
     layer = find_layer(module, name)
 
-    def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        before = _tensor(name, output)
+    def edited(before: Tensor) -> Tensor:
         after = fn(before.clone())
         shape, dtype = getattr(after, "shape", None), getattr(after, "dtype", None)
         if not isinstance(after, Tensor) or shape != before.shape or dtype != before.dtype:
@@ -72,11 +108,8 @@ def edit_outputs(module: nn.Module, name: str, fn: Callable[[Tensor], Tensor]) -
             raise InputError(f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype}, got {got}.")
         return after
 
-    handle = layer.register_forward_hook(hook)
-    try:
+    with _hooked(module, layer, name, edited):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager

@@ -208,6 +208,8 @@ def _codes(group: NDArray[Any], names: Sequence[str] | None) -> tuple[NDArray[np
     if group.ndim != 1:
         raise InputError(f"`group` must be one value per row, got an array of shape {group.shape}.")
     if names is not None:
+        if len(set(map(str, names))) != len(names):
+            raise InputError(f"`group_names` must differ from each other, got {list(names)}.")
         if group.dtype.kind not in "iu" or group.min() < 0 or group.max() >= len(names):
             raise InputError(f"`group` must hold codes from 0 to {len(names) - 1}, one for each of `group_names`.")
         return group.astype(np.int64), tuple(str(name) for name in names)

@@ -14,6 +14,9 @@ from fairheads.errors import InputError
 MISSING = "?"
 """The category of a missing value."""
 
+MAX_CATEGORIES = 1_000
+"""Most values of a text column: more are names or free text, and one column each would fill the memory."""
+
 Columns = Mapping[str, NDArray[Any]]
 
 
@@ -54,6 +57,11 @@ class TableEncoder:
                 numeric[name] = (mean, sd if sd > 0 else 1.0)
             else:
                 categories[name] = tuple(np.unique(_text(values)).tolist())
+                if len(categories[name]) > MAX_CATEGORIES:
+                    raise InputError(
+                        f"column {name!r} is text with {len(categories[name]):,} different values (at most"
+                        f" {MAX_CATEGORIES:,}); if it is an identifier or free text, drop it."
+                    )
         if not numeric and not categories:
             raise InputError(
                 "no input column is left after the label, the group and the dropped columns are taken away."

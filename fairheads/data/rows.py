@@ -60,7 +60,7 @@ class RowRecord:
         """How many rows of ``data`` equal a training row."""
         return int(np.isin(row_hashes(data), self.hashes).sum())
 
-    def refuse_overlap(self, data: Dataset) -> tuple[float, float]:
+    def refuse_overlap(self, data: Dataset, *, of: str = "the model") -> tuple[float, float]:
         """Share of rows of ``data`` that equal a training row, and the share that duplicates explain.
 
         Raises
@@ -72,7 +72,7 @@ class RowRecord:
         chance = 3 * float(np.sqrt(max(expected * (1 - expected), 0.01) / len(data)))
         if share > expected + max(0.02, chance):
             raise InputError(
-                f"{share:.1%} of the {len(data):,} rows equal a training row of the model and duplicates explain"
-                f" {expected:.1%}: an audit needs rows that the model was not trained on."
+                f"{share:.1%} of the {len(data):,} rows equal a training row of {of} and duplicates explain"
+                f" {expected:.1%}: an audit needs rows that {of} was not trained on."
             )
         return share, expected

@@ -18,6 +18,9 @@ from fairheads.errors import ConfigError, InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_GROUPS = 100
+"""Most groups of a table: more are no groups but numbers or names."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
@@ -28,6 +31,7 @@ class Table:
     columns : dict of name to array (n,)
         Everything that may be an input; numbers as numbers, the rest as text.
     y, group, group_names : label in {0, 1}, group code and names of the codes
+    label, favourable : the column of the outcome and the value of it that is favourable
     not_inputs : tuple of str
         Columns of ``columns`` that are kept from the network: the protected ones by default, and dropped ones.
     test_rows : bool array (n,), optional
@@ -41,6 +45,8 @@ class Table:
     not_inputs: tuple[str, ...]
     name: str
     source: str
+    label: str
+    favourable: str
     test_rows: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
@@ -169,16 +175,24 @@ def table_of(
     for kind, column in (("label", label), *(("group", c) for c in group)):
         if missing := int(frame[column].isna().sum()):
             raise InputError(f"the {kind} column {column!r} has {missing} missing values; drop those rows.")
+    unnamed = [str(c) for c in frame.columns if str(c).startswith("Unnamed: ") and c not in drop]
+    if unnamed:
+        raise InputError(f"{name} has a column without a name ({unnamed[0]!r}); drop it or write the file without it.")
     columns = {str(c): _column(frame[c]) for c in frame.columns if c != label}
     groups, group_names = _groups([columns[c] for c in group])
+    if len(group_names) > MAX_GROUPS:
+        raise InputError(f"{', '.join(group)} make {len(group_names):,} groups; at most {MAX_GROUPS} can be compared.")
+    y, chosen = _outcome(_column(frame[label]), label, favourable)
     return Table(
         columns=columns,
-        y=_outcome(_column(frame[label]), label, favourable),
+        y=y,
         group=groups,
         group_names=group_names,
         not_inputs=tuple(drop) + (() if group_in_inputs else tuple(group)),
         name=name,
         source=source,
+        label=label,
+        favourable=chosen,
         test_rows=test_rows,
     )
 
@@ -208,7 +222,8 @@ def _column(series: pd.Series[Any]) -> NDArray[Any]:
     return np.array([MISSING if gone else str(v) for v, gone in zip(series.tolist(), missing, strict=True)])
 
 
-def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> NDArray[np.int64]:
+def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> tuple[NDArray[np.int64], str]:
+    """The labels as 0 and 1, and which value is 1."""
     text = np.array([_plain(v) for v in values.tolist()])
     distinct = np.unique(text).tolist()
     shown = ", ".join(repr(v) for v in distinct[:5]) + (", ..." if len(distinct) > 5 else "")
@@ -218,10 +233,10 @@ def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> NDArra
         pairs = {"0": "1", "False": "True", "false": "true", "no": "yes", "No": "Yes"}
         favourable = pairs.get(distinct[0])
         if favourable != distinct[1]:
-            raise InputError(f"which value of {label!r} is favourable? Say `favourable` as one of {shown}.")
-    if favourable not in distinct:
+            raise InputError(f"which value of {label!r} is favourable, {shown}? Name it: `favourable`, --favourable.")
+    if favourable is None or favourable not in distinct:
         raise InputError(f"`favourable` must be a value of {label!r} ({shown}), got {favourable!r}.")
-    return np.asarray(text == favourable, np.int64)
+    return np.asarray(text == favourable, np.int64), favourable
 
 
 def _plain(value: Any) -> str:
@@ -249,16 +264,18 @@ def open_table(
     Raises
     ------
     InputError
-        As `read_table`; also where a file is named without its label or group column.
+        As `read_table`.
+    ConfigError
+        Where a file is named without its label or group column.
     """
     if source == "adult":
         from fairheads.data.adult import adult
 
         if label not in (None, "income") or not set(group) <= {"sex", "race"} or drop:
-            raise InputError("adult has the label income and the groups sex and race; no other columns can be named.")
+            raise ConfigError("adult has the label income and the groups sex and race; no other columns can be named.")
         return adult(sensitive=tuple(group) or "sex", group_in_inputs=group_in_inputs)
     if label is None or not group:
-        raise InputError(f"{source!r} needs its label column and at least one group column named (--label, --group).")
+        raise ConfigError(f"{source!r} needs its label column and at least one group column named (--label, --group).")
     return read_table(
         source, label=label, group=group, favourable=favourable, drop=drop, group_in_inputs=group_in_inputs
     )

@@ -76,6 +76,12 @@ class Bundle:
             raise InputError("the model has no encoder for tables; pass a Dataset instead.")
         if part not in PARTS:
             raise ConfigError(f"`part` must be one of {list(PARTS)}, got {part!r}.")
+        outcome = self.training.get("outcome")
+        if outcome and outcome["label"] == table.label and outcome["favourable"] != table.favourable:
+            raise InputError(
+                f"the model was trained with {outcome['favourable']!r} of {table.label!r} as favourable, got"
+                f" {table.favourable!r}."
+            )
         rows: NDArray[np.bool_] = np.ones(len(table), bool)
         words = f"all {len(table):,} rows of {table.name}"
         if part != "all" and self.trained_on(table):
@@ -121,12 +127,16 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     InputError
-        If it exists, unless ``overwrite`` is True and it holds a bundle.
+        If it exists, unless ``overwrite`` is True and it holds a bundle and nothing else.
     """
     target = Path(folder)
-    if target.exists() and not (overwrite and (target / CONFIG).is_file() and (target / WEIGHTS).is_file()):
-        hint = " and is no model; choose another folder." if overwrite else "; choose another folder, or overwrite."
-        raise InputError(f"{str(target)!r} exists{hint}")
+    if not target.exists():
+        return target
+    if not overwrite:
+        raise InputError(f"{str(target)!r} exists; choose another folder, or overwrite it (--overwrite).")
+    inside = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    if not {CONFIG, WEIGHTS} <= inside <= {CONFIG, WEIGHTS, ROWS}:
+        raise InputError(f"{str(target)!r} is no model, or holds other files too; choose another folder.")
     return target
 
 
@@ -158,9 +168,15 @@ def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) 
         made.mkdir()
         for name, content in files.items():
             (made / name).write_bytes(content)
+        old = Path(beside) / "old"
         if target.exists():
-            target.replace(Path(beside) / "old")
-        made.replace(target)
+            target.replace(old)
+        try:
+            made.replace(target)
+        except BaseException:
+            if old.exists():
+                old.replace(target)
+            raise
     return target
 
 

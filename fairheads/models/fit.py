@@ -34,7 +34,7 @@ def fit_table(
         Shares held out for audits and for the choice of a merge; a published test split is used as it is. Validation
         rows are held out for every objective, so that networks of one table are trained on the same rows.
     seed : int
-        Seed of the weights and of the order of the rows, and of the split.
+        Seed of the weights and of the order of the rows. The split does not depend on it.
 
     Other parameters and errors are those of `fairheads.training.train` and `fairheads.data.Table.parts`.
     """
@@ -55,5 +55,6 @@ def fit_table(
         progress=progress,
     )
     split = {"source": table.source, "test": test, "validation": validation, "seed": 0}
-    record = {**history.record(), "split": split}
+    outcome = {"label": table.label, "favourable": table.favourable}
+    record = {**history.record(), "outcome": outcome, "split": split}
     return Bundle(net=trained, preprocess=data.preprocess, training=record, rows=history.rows, name=table.name)

@@ -28,6 +28,9 @@ SAMPLE = 20_000
 MEMORY = 256 * 2**20
 """Largest size in bytes of the activations that are kept; the sample is cut to fit."""
 
+MAX_UNITS = 2_500
+"""Widest layer: the sums of products of its units, one square for each jackknife block, then take a gigabyte."""
+
 MIN_ROWS = 2 * JACKKNIFE_BLOCKS
 MIN_CLASS = 10
 MIN_COVERED = 0.5
@@ -95,6 +98,8 @@ def analyze_pathways(
         raise ConfigError(f"`alpha` must lie between 0 and 1 and `sample` be at least 1, got {alpha} and {sample}.")
     network = as_network(model, layers=layers)
     names = tuple(layers) if layers is not None else network.layers()
+    if len(set(names)) != len(names) or seed < 0:
+        raise ConfigError(f"`layers` must differ from each other and `seed` be at least 0, got {names} and {seed}.")
     others = [as_network(twin, layers=names) for twin in twins]
     sample = min(sample, _affordable(network, data, names))
     background = Background(rows_disjoint, twins_matched if others else None)
@@ -130,11 +135,20 @@ def _contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
 
 
 def _affordable(network: Network, data: Dataset, layers: Sequence[str]) -> int:
-    """Rows whose activations fit into `MEMORY`, by the widths that one row shows."""
+    """Rows whose activations fit into `MEMORY`, by the widths that one row shows.
+
+    Raises
+    ------
+    InputError
+        If the sums of products of one layer alone would not fit.
+    """
     with network.tap(layers) as seen:
         network.forward(data.rows().take(slice(0, 1)).inputs)
-        units = sum(seen[name].size for name in layers)
-    return max(1, MEMORY // (4 * max(units, 1)))
+        widths = {name: int(seen[name].size) for name in layers}
+    for name, width in widths.items():
+        if width > MAX_UNITS:
+            raise InputError(f"layer {name!r} has {width:,} units; at most {MAX_UNITS:,} can be analysed.")
+    return max(1, MEMORY // (4 * max(sum(widths.values()), 1)))
 
 
 def _judged(cases: list[Case], alpha: float) -> list[PathwayReport]:
@@ -201,21 +215,23 @@ def _case(
         return case
     control = np.random.default_rng(pair.seed).permutation(member)
     sign = orientation or (1 if base_rate_gap.value >= 0 else -1)
-    layers = tuple(measure_layer(network, sample, name, control, sign) for name in pair.layers)
+    measured = [measure_layer(network, sample, name, control, sign) for name in pair.layers]
+    layers = tuple(layer for layer in measured if layer.covered >= MIN_COVERED)
+    if not layers:
+        covered = max(layer.covered for layer in measured)
+        reason = f"only {covered:.0%} of the rows lie in merit bins that have rows of both groups"
+        return replace(case, untestable=reason)
+    names = [layer.name for layer in layers]
     own = within_group_aucs(sample.score, sample)
-    measured = tuple(measure_twin(twin, data, member, pair.layers, control, sign, pair.seed) for twin in twins)
-    if train_data is not None and twins:
-        held_out = [own[0], *(twin.auc_within[0] for twin in measured)]
-        trained = [_training_auc(each, train_data, pair) for each in (network, *twins)]
-        gaps = np.subtract(trained, held_out)
-        background = replace(background, generalisation_gap=(float(gaps[0]), float(gaps[1:].mean())))
+    others = tuple(measure_twin(twin, data, member, names, control, sign, pair.seed) for twin in twins)
+    held_out = [own[0], *(twin.auc_within[0] for twin in others)]
     return replace(
         case,
         layers=layers,
         auc_within=own,
         inputs=measure_inputs(sample, control, sign),
-        twins=measured,
-        background=background,
+        twins=others,
+        background=replace(background, generalisation_gap=_overfitting([network, *twins], held_out, train_data, pair)),
         untestable=_unreadable(layers),
     )
 
@@ -232,26 +248,32 @@ def _too_small(y: np.ndarray, member: Mask) -> str | None:
     for side, name in ((member, "group"), (~member, "reference")):
         n, favourable = int(side.sum()), int(y[side].sum())
         if n < MIN_ROWS:
-            return f"the {name} has {n} rows; at least {MIN_ROWS} are needed"
+            return f"the {name} has {n} rows in the sample; at least {MIN_ROWS} are needed"
         if min(favourable, n - favourable) < MIN_CLASS:
             return f"the {name} has fewer than {MIN_CLASS} rows with one of the labels"
     return None
 
 
 def _unreadable(layers: tuple[LayerMeasure, ...]) -> str | None:
-    covered = min(layer.covered for layer in layers)
-    if covered < MIN_COVERED:
-        return f"only {covered:.0%} of the rows lie in merit bins that have rows of both groups"
     critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.05)
     lows = [m.point["probe_auc"] - critical * jackknife_se(m.column("probe_auc")[:, None])[0] for m in layers]
     return None if max(lows) > 0.5 else "the group cannot be read from any layer"
 
 
-def _training_auc(network: Network, train_data: Dataset, pair: _Pair) -> float:
-    """AUC within the two groups on training rows, at most as many as are audited."""
-    codes = [train_data.group_names.index(pair.data.group_names[c]) for c in (pair.group, pair.reference)]
+def _overfitting(
+    networks: list[Network], held_out: list[float], train_data: Dataset | None, pair: _Pair
+) -> tuple[float, float] | None:
+    """Training minus held-out AUC within groups, of the model and of its twins on average; None if it cannot be had."""
+    pair_names = [pair.data.group_names[c] for c in (pair.group, pair.reference)]
+    if train_data is None or len(networks) < 2 or not set(pair_names) <= set(train_data.group_names):
+        return None
+    codes = [train_data.group_names.index(name) for name in pair_names]
     rows = np.flatnonzero(np.isin(train_data.group, codes))
     if len(rows) > len(pair.data):
         rows = np.sort(np.random.default_rng(pair.seed).choice(rows, len(pair.data), replace=False))
-    part = train_data.take(rows)
-    return score_auc_within_groups(scores(network, part), part.y, part.group == codes[0])
+    part = train_data.take(rows) if len(rows) else None
+    if part is None:
+        return None
+    trained = [score_auc_within_groups(scores(n, part), part.y, part.group == codes[0]) for n in networks]
+    gaps = np.subtract(trained, held_out)
+    return (float(gaps[0]), float(gaps[1:].mean())) if np.isfinite(gaps).all() else None

@@ -38,6 +38,9 @@ READABLE = 0.03
 MERIT_LOSS = 0.01
 """Largest loss of the label's held-out AUC through erasure."""
 
+COVERED = 0.9
+"""Share of rows in merit bins with rows of both groups below which the absence of an effect is not said."""
+
 OVERFITTING = 0.02
 """Largest difference of the generalisation gap (AUC within groups) from the twins'."""
 
@@ -124,8 +127,11 @@ def twin_summary(case: Case, layer: int, kind: int, direction: int, value: float
     return TwinSummary(n=k, mean=direction * mean, sd=sd, p=p, p_rank=(1 + above) / (k + 1), p_min=1 / (k + 1))
 
 
-def retention_of(case: Case) -> tuple[Number, str]:
-    """Ranking within groups as a share of the twins', else of the readout of the inputs; and beside what."""
+def retention_of(case: Case, alpha: float) -> tuple[Number, str]:
+    """Ranking within groups as a share of the twins', else of the readout of the inputs; and beside what.
+
+    The interval is of 95 %, wider where Holm's correction asks for a one-sided level below .025.
+    """
     if case.twins:
         others = np.array([t.auc_within for t in case.twins])
         beside = "the twins"
@@ -140,7 +146,7 @@ def retention_of(case: Case) -> tuple[Number, str]:
     variance = float(jackknife_se(ratios[1:, None])[0]) ** 2
     if len(others) > 1:
         variance += (ratios[0] * others[:, 0].std(ddof=1) / theirs[0]) ** 2 / len(others)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(np.sqrt(variance))
+    half = pointwise_critical(JACKKNIFE_BLOCKS, min(0.05, 2 * alpha)) * float(np.sqrt(variance))
     value = float(ratios[0])
     return Number(value=value, n=case.n, low=value - half, high=value + half), beside
 
@@ -212,5 +218,12 @@ def layer_checks(layer: LayerMeasure) -> list[Evidence]:
             layer.merit_auc_before,
             layer.merit_auc_after >= layer.merit_auc_before - MERIT_LOSS,
             "held-out AUC of the label",
+        ),
+        _check(
+            f"rows with both groups at equal merit ({layer.name})",
+            layer.covered,
+            COVERED,
+            None if layer.covered < COVERED else True,
+            "the swap is of these rows; below, no effect cannot be told from none seen",
         ),
     ]

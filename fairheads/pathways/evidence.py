@@ -59,7 +59,7 @@ def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | Non
                 high=None,
                 null=twins.mean,
                 passed=None if np.isnan(twins.p) else twins.p <= alpha,
-                note=f"p = {twins.p:.2g} (predictive t), {twins.p_rank:.2g} by rank, at least {twins.p_min:.2g}",
+                note=f"p = {twins.p:.2g} (predictive t); by rank {twins.p_rank:.2g}, no smaller than {twins.p_min:.2g}",
             )
         )
     return lines

@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.data import Dataset
 from fairheads.metrics import merit_bins, stratified_difference
-from fairheads.pathways.effects import BINS, FINE_BINS, LayerData, PointEffects, Shifts, decision_gap, point_effects
-from fairheads.pathways.probes import ProbeAucs, crossfitted, probe_aucs, readable_after_shift, score_auc_within_groups
+from fairheads.pathways.effects import (
+    BINS,
+    FINE_BINS,
+    LayerData,
+    PointEffects,
+    Shifts,
+    decision_gap,
+    fits_of,
+    merit_of,
+    point_effects,
+)
+from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, shifted_scores
 from fairheads.results import MeritCurve
 
@@ -78,12 +88,13 @@ def _point(effects: PointEffects, aucs: ProbeAucs, keep: Mask, sign: int) -> lis
 def measure_layer(network: Network, sample: Sample, name: str, control: Mask, sign: int) -> LayerMeasure:
     """Both interventions and all probes at one layer, with the 20 replicates that refit everything."""
     layer = LayerData.of(sample, name, sample.activations[name], control)
-    effects = point_effects(network, sample, layer)
+    full = fits_of(sample, layer)
+    effects = point_effects(network, sample, layer, full)
     everyone = np.ones(len(sample), bool)
     point = _point(effects, probe_aucs(sample, layer, control), everyone, sign)
     replicates = [
         _point(
-            point_effects(network, sample, layer, b),
+            point_effects(network, sample, layer, fits_of(sample, layer, b, full), b),
             probe_aucs(sample, layer, control, b),
             sample.block != b,
             sign,
@@ -100,7 +111,7 @@ def measure_layer(network: Network, sample: Sample, name: str, control: Mask, si
         point=dict(zip(QUANTITIES, point, strict=True)),
         replicates=np.array(replicates),
         flips=effects.flips,
-        covered=made.covered,
+        covered=float(made.covered.mean()),
         group_auc_before=group_before,
         group_auc_after=group_after,
         merit_auc_before=merit_before,
@@ -131,10 +142,11 @@ def measure_inputs(sample: Sample, control: Mask, sign: int) -> InputMeasure | N
     if len(tables) != 1 or tables[0].ndim != 2 or tables[0].shape[1] > MAX_INPUT_COLUMNS:
         return None
     layer = LayerData.of(sample, "input", tables[0].astype(np.float32, copy=False), control)
+    full = fits_of(sample, layer)
     within, at_merit = [], []
     for left_out in (None, *range(JACKKNIFE_BLOCKS)):
         keep = np.ones(len(sample), bool) if left_out is None else sample.block != left_out
-        merit = crossfitted(sample, layer, 0, left_out)
+        merit = merit_of(sample, layer, fits_of(sample, layer, left_out, full))
         base, member = sample.score[keep], sample.member[keep]
         within.append(score_auc_within_groups(merit[keep], sample.y[keep], member))
         difference, _ = stratified_difference(base, member, merit[keep], bins=FINE_BINS)
@@ -153,10 +165,10 @@ def measure_twin(
 ) -> TwinMeasure:
     """The twin's effects at the same layers, on the same rows in the same folds; point values."""
     sample = collect(twin, data, member, layers, seed)
-    made = [
-        turned(point_effects(twin, sample, LayerData.of(sample, name, sample.activations[name], control)), sign)
-        for name in layers
-    ]
+    made = []
+    for name in layers:
+        layer = LayerData.of(sample, name, sample.activations[name], control)
+        made.append(turned(point_effects(twin, sample, layer, fits_of(sample, layer)), sign))
     return TwinMeasure(
         swaps=tuple(m[0] for m in made),
         erasures=tuple(m[1] for m in made),

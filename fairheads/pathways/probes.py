@@ -26,7 +26,7 @@ class ProbeAucs:
 
 
 def crossfitted(sample: Sample, layer: LayerData, target: int, left_out: int | None = None) -> Floats:
-    """Readout of a target (0 label, 1 membership, 2 control) of every row, fitted on the other fold."""
+    """Linear readout of a target (0 label, 1 membership, 2 control) of every row, fitted on the other fold."""
     out = np.zeros(len(sample))
     for fold in (0, 1):
         moments, _ = layer.fit(sample, fold, left_out)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import sparse, special
 
 from fairheads.sums import Moments
 
@@ -15,6 +15,9 @@ Ints = NDArray[np.int64]
 
 RIDGE = 1e-3
 """Penalty of a readout on standardised units. More is stabler and reads less."""
+
+CONVERGED = 1e-7
+"""Gain in mean log-likelihood below which a logistic fit stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,49 @@ def readout(moments: Moments, units: int, target: int, *, standardise: bool = Tr
     cross = covariance[:units, units + target][live] / scale
     weights[live] = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), cross) / scale
     return Readout(weights, float(mean[units + target] - weights @ mean[:units]))
+
+
+def logistic(
+    z: NDArray[np.float32], y: NDArray[np.int64], start: Floats | None = None, *, most_steps: int = 25
+) -> Floats:
+    """Coefficients (d,) of a ridge-penalised logistic regression of ``y`` on the columns ``z`` (the last one all 1).
+
+    A merit readout must be straight on the scale on which labels are: a linear fit to 0/1 labels bends at both ends,
+    borrows the group to follow the bend, and shows an effect where there is none.
+
+    Newton's steps from ``start`` (or 0), each halved until the penalised likelihood rises; the penalty is `RIDGE` times
+    the variance of ``y`` on every column but the last.
+    """
+    n, columns = z.shape
+    rate = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
+    penalty = np.full(columns, RIDGE * rate * (1 - rate))
+    penalty[-1] = 1e-9
+    w = np.zeros(columns) if start is None else start.copy()
+    if start is None:
+        w[-1] = np.log(rate / (1 - rate))
+
+    def loss_at(w: Floats) -> tuple[float, Floats]:
+        eta = (z @ w.astype(np.float32)).astype(np.float64)
+        return float((np.logaddexp(0, eta) - y * eta).mean() + 0.5 * (penalty * w**2).sum()), eta
+
+    loss, eta = loss_at(w)
+    for _ in range(most_steps):
+        p = special.expit(eta)
+        gradient = (z.T @ (p - y).astype(np.float32)).astype(np.float64) / n + penalty * w
+        weighted = z * np.maximum(p * (1 - p), 1e-6).astype(np.float32)[:, None]
+        hessian = (z.T @ weighted).astype(np.float64) / n + np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        size = 1.0
+        new_loss, new_eta = loss_at(w - step)
+        while new_loss > loss + 1e-12 and size > 1e-3:
+            size /= 2
+            new_loss, new_eta = loss_at(w - size * step)
+        if new_loss > loss:
+            break
+        w, done, loss, eta = w - size * step, loss - new_loss < CONVERGED, new_loss, new_eta
+        if done:
+            break
+    return w
 
 
 def bin_edges(score: Floats, bins: int) -> Floats:

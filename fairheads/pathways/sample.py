@@ -57,7 +57,7 @@ def collect(network: Network, data: Dataset, member: Mask, layers: Sequence[str]
     Raises
     ------
     InputError
-        If a score or an activation is not finite; names the layer.
+        If a score or an activation is not finite (names the layer), or the scores are probabilities.
     """
     batches = tuple(blocks(data))
     scores: list[Floats] = []
@@ -73,6 +73,8 @@ def collect(network: Network, data: Dataset, member: Mask, layers: Sequence[str]
     for name, good in {**finite, "output": bool(np.isfinite(score).all())}.items():
         if not good:
             raise InputError(f"layer {name!r} has NaN or infinite activations on these rows.")
+    if 0 <= score.min() < 0.2 and 0.8 < score.max() <= 1:
+        raise InputError("all scores lie between 0 and 1, as probabilities do; the network must return logits.")
     return Sample(batches, data.y, member, data.row_id, score, activations, jackknife_blocks(len(data), seed))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.pathways.effects import LayerData, point_effects
+from fairheads.pathways.effects import LayerData, fits_of, point_effects
 from fairheads.pathways.measure import turned
 from fairheads.pathways.sample import Mask, Sample
 from fairheads.results import LabelBias, Number, PathwayReport, undefined
@@ -25,7 +25,8 @@ def thinned(y: NDArray[np.int64], among: Mask, share: float, seed: int) -> NDArr
 
 
 def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: int) -> LabelBias | None:
-    """The smallest label bias that would overturn a report, by refitting on relabelled rows; None without direction.
+    """The smallest label bias that would overturn a report, by refitting on relabelled rows; None without direction,
+    or where the effect exceeds its margin and the verdict lacks something else.
 
     A head found by mistake would come from favourable labels that one side lacks: relabelling the same share on
     the other side makes the labels alike again, and must take the effect back. Where no head was found, relabelling the
@@ -40,11 +41,13 @@ def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: in
     among = fewer if creates or direction < 0 else ~fewer
     kind = 0 if effect.kind == "swap" else 1
     group = report.group if np.array_equal(among, sample.member) else report.reference
+    if creates and effect.value > effect.margin:
+        return None  # it is there already; what is missing is another condition
     n = int((sample.y[among] == 1).sum())
     for share in SHARES:
         relabelled = sample.with_labels(thinned(sample.y, among, share, seed))
         data = LayerData.of(relabelled, effect.layer, sample.activations[effect.layer], sample.member)
-        value = turned(point_effects(network, relabelled, data), report.orientation)[kind]
+        value = turned(point_effects(network, relabelled, data, fits_of(relabelled, data)), report.orientation)[kind]
         beyond = (value if creates else direction * value) > effect.margin
         if beyond == creates:
             return LabelBias(group=group, share=Number(value=share, n=n), creates=creates)

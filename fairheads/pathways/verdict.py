@@ -17,7 +17,7 @@ from fairheads.pathways.conditions import (
     twin_summary,
 )
 from fairheads.pathways.evidence import Finding, report_of, untestable_report
-from fairheads.results import Evidence, Number, PathwayReport, Verdict
+from fairheads.results import Evidence, Number, PathwayReport, TwinSummary, Verdict
 
 
 def _passing(bounds: Bounds, direction: int) -> list[tuple[int, int]]:
@@ -56,23 +56,31 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
             return _head(case, bounds, retention, beside, passing[d], d)
     lost = retention.high is not None and retention.high < RETENTION
     levelled = bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
+    absent: tuple[Verdict, str] | None = None
     if lost and levelled and bounds.inside(alpha, below_only=True):
-        return Finding(
-            "suppression",
-            f"ranking within groups is below {RETENTION:g} of the twins', the gap is smaller than theirs, no effect"
-            " exceeds its margin",
-            strongest,
-            direction,
-        )
-    if bounds.inside(alpha):
-        return Finding("neutral", "every effect is shown to lie within its margin", strongest, direction)
+        below = f"ranking within groups is below {RETENTION:g} of the twins' and the gap smaller than theirs"
+        absent = "suppression", f"{below}; no effect exceeds its margin"
+    elif bounds.inside(alpha):
+        absent = "neutral", "every effect is shown to lie within its margin"
+    if absent is not None:
+        doubts = [check.detector for layer in case.layers for check in layer_checks(layer) if not check.passed]
+        if doubts:
+            return Finding(
+                "inconclusive", f"no effect was seen, but a check did not pass: {doubts[0]}", strongest, direction
+            )
+        return Finding(*absent, strongest, direction)
     beyond = _passing(bounds, 1) + _passing(bounds, -1)
-    reason = (
-        "an effect lies beyond its margin, but not beyond what the twins show"
-        if case.twins and beyond
-        else "the intervals reach across a margin"
-    )
+    reason = "the intervals reach across a margin"
+    if beyond and case.twins:
+        places = {(place, 1 if bounds.point[place] > 0 else -1) for place in beyond}
+        known = any(summary is not None and not np.isnan(summary.p) for summary in _summaries(case, bounds, places))
+        shown = "not beyond what the twins show" if known else "these twins are too few or too alike to compare with"
+        reason = f"an effect lies beyond its margin, but {shown}"
     return Finding("inconclusive", reason, strongest, direction)
+
+
+def _summaries(case: Case, bounds: Bounds, places: set[tuple[tuple[int, int], int]]) -> list[TwinSummary | None]:
+    return [twin_summary(case, *place, d, float(bounds.point[place])) for place, d in sorted(places)]
 
 
 def _p(case: Case, bounds: Bounds, place: tuple[int, int], direction: int) -> float:
@@ -85,7 +93,7 @@ def _head(
 ) -> Finding:
     place = _strongest(bounds, places)
     effect = f"{KINDS[place[1]]} at {case.layers[place[0]].name} beyond its margin"
-    failed = [check.detector for check in layer_checks(case.layers[place[0]]) if not check.passed]
+    failed = [check.detector for check in layer_checks(case.layers[place[0]]) if check.passed is False]
     kept = retention.low is not None and retention.low > RETENTION
     if case.orientation == 0:
         word: Verdict = "inconclusive"
@@ -116,7 +124,7 @@ def judge(case: Case, *, alpha: float = 0.05) -> PathwayReport:
     """
     if case.untestable is not None:
         return untestable_report(case, case.untestable, alpha)
-    retention, beside = retention_of(case)
+    retention, beside = retention_of(case, alpha)
     checks = general_checks(case)
     bounds = bounds_of(case, alpha)
     found = _find(case, bounds, retention, beside, checks, alpha)

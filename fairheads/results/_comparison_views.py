@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 TEXT_WIDTH = 110
 
+IN_SHORT = {"swap": "sd", "erasure": "of selection rate"}
+"""The units of the two effects, which do not compare with each other."""
+
 Box = tuple[float, float, float, float]
 _CORNERS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 
@@ -37,7 +40,7 @@ LEGEND: dict[str, str] = {
     "parity difference": "largest gap in selection rate between two groups, 95 % interval",
     "probe": "AUC of the group read from the last layer",
     "effect": "of the internal group estimate, at the layer and by the intervention that decided; above 0 against the "
-    "gap in the labels; simultaneous interval",
+    "gap in the labels; simultaneous interval; swaps (sd of the logit) and erasures do not compare",
     "kept": "ranking within groups, as a share of the twins', without twins of a readout of the inputs",
     "flips": "people whose decision depends on which group the network takes them to be in",
 }
@@ -96,7 +99,8 @@ def _verdict(pathway: PathwayReport) -> str:
     if effect is None:
         return f"{told}: {clip(pathway.reason, 80)}"
     place = f"{effect.kind}@{clip_middle(effect.layer, 24)}"
-    return f"{told}: {amount(effect.value)} {interval(effect.low, effect.high)} {place}"
+    told = f"{told}: {amount(effect.value)} {interval(effect.low, effect.high)} {IN_SHORT[effect.kind]}"
+    return f"{told} (margin {amount(effect.margin)}), {place}"
 
 
 def table(comparison: Comparison, links: Mapping[str, str]) -> str:
@@ -127,7 +131,8 @@ def _html_cells(pathway: PathwayReport | None) -> list[str]:
     told = "none was measured"
     if effect is not None:
         place = f"{effect.kind} at {html.layer(effect.layer, 28)}"
-        told = f'<span class="n">{html.number(effect.value, effect.low, effect.high)}<br>{place}</span>'
+        amounts = html.number(effect.value, effect.low, effect.high)
+        told = f'<span class="n">{amounts}<br>{IN_SHORT[effect.kind]}, {place}</span>'
     return [
         f"<strong>{VERDICT_NAME[pathway.verdict]}</strong>",
         told,

@@ -64,6 +64,10 @@ class DisparityReport(Shown):
     groups: dict[str, GroupRates]
     gaps: dict[str, Gap]
 
+    def __post_init__(self) -> None:
+        if "selection_rate" not in self.gaps:
+            raise ValueError("gaps must name the selection rate")
+
     @property
     def demographic_parity_difference(self) -> Number:
         """Largest difference in selection rate between two groups."""

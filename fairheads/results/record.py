@@ -81,7 +81,11 @@ def _read_fields(kind: Any, plain: dict[str, Any], where: str) -> Any:
     )
     if unknown or missing:
         raise InputError(f"{where} is not a fairheads result: unknown keys {unknown}, missing keys {missing}.")
-    return kind(**{name: _read(hints[name], value, f"{where}.{name}") for name, value in plain.items()})
+    values = {name: _read(hints[name], value, f"{where}.{name}") for name, value in plain.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise InputError(f"{where} is not a fairheads result: {error}.") from error
 
 
 def json_text(plain: Any) -> str:

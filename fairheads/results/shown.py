@@ -64,8 +64,11 @@ class Shown(ABC):
             plain = json.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{str(file)!r} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{str(file)!r} is not a JSON file: {error}.") from error
         if not isinstance(plain, dict):
             raise InputError(f"{str(file)!r} holds no fairheads result.")
+        schema = getattr(cls, "SCHEMA", None)
+        if schema is not None and plain.get("schema") != schema:
+            raise InputError(f"{str(file)!r} is not of the schema {schema}, but of {plain.get('schema')!r}.")
         return cls.from_dict(plain)

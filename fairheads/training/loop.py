@@ -83,8 +83,7 @@ def train(
     rate = CosineAnnealingLR(optimizer, steps) if schedule == "cosine" else ConstantLR(optimizer, 1.0, total_iters=0)
     order = torch.Generator().manual_seed(seed)
     losses = []
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # manual_seed seeds every device
         torch.manual_seed(seed)
         net.train()
         try:

@@ -31,8 +31,8 @@ class Coefficients:
 class Frontier:
     """Every candidate (b, t) with its accuracy, signed gap and selected counts on the validation rows.
 
-    A merge that selects at most half as many rows as the most accurate threshold of the task head alone reaches
-    parity by refusing everybody; it is no candidate.
+    A merge that selects at most half as many rows as the most accurate threshold of the task head alone, or refuses at
+    most half as many, reaches parity by deciding everybody alike; it is no candidate.
     """
 
     b: Floats
@@ -140,8 +140,9 @@ def fit_frontier(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLike)
     reach = 3 * abs((z_y[group == 1].mean() - z_y[group == 0].mean()) / contrast) if contrast else 0.0
     steps = np.linspace(-reach, reach, STEPS) if reach else np.zeros(1)
     _, accuracy, selected = _thresholds(z_y, y, group, sizes)
-    least = selected.sum(1)[accuracy.argmax()] // 2 if len(accuracy) else 0
-    parts = [_best_at_gap(*_thresholds(z_y + b * z_g, y, group, sizes), sizes, least) for b in steps]
+    usual = int(selected.sum(1)[accuracy.argmax()]) if len(accuracy) else 0
+    between = usual // 2, len(y) - (len(y) - usual) // 2
+    parts = [_best_at_gap(*_thresholds(z_y + b * z_g, y, group, sizes), sizes, between) for b in steps]
     slopes = np.repeat(steps, [len(t) for t, _, _ in parts])
     t, accuracy, selected = (np.concatenate([part[i] for part in parts]) for i in range(3))
     if not len(t):
@@ -163,10 +164,11 @@ def _thresholds(
 
 
 def _best_at_gap(
-    t: Floats, accuracy: Floats, selected: NDArray[np.int64], sizes: NDArray[np.int64], least: int
+    t: Floats, accuracy: Floats, selected: NDArray[np.int64], sizes: NDArray[np.int64], between: tuple[int, int]
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Of the thresholds that select more than ``least`` rows, the most accurate at each gap, rounded up."""
-    useful = selected.sum(1) > least
+    """Of the thresholds that select a number of rows ``between`` two, the most accurate at each gap, rounded up."""
+    count = selected.sum(1)
+    useful = (count > between[0]) & (count < between[1])
     t, accuracy, selected = t[useful], accuracy[useful], selected[useful]
     rates = selected / sizes
     gap = rates[:, 1] - rates[:, 0]
