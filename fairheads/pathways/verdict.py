@@ -17,7 +17,7 @@ from fairheads.pathways.conditions import (
     twin_summary,
 )
 from fairheads.pathways.evidence import Finding, report_of, untestable_report
-from fairheads.results import Evidence, Number, PathwayReport, TwinSummary, Verdict
+from fairheads.results import Evidence, Number, PathwayReport, Verdict
 
 
 def _passing(bounds: Bounds, direction: int) -> list[tuple[int, int]]:
@@ -72,20 +72,17 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
     beyond = _passing(bounds, 1) + _passing(bounds, -1)
     reason = "the intervals reach across a margin"
     if beyond and case.twins:
-        places = {(place, 1 if bounds.point[place] > 0 else -1) for place in beyond}
-        known = any(summary is not None and not np.isnan(summary.p) for summary in _summaries(case, bounds, places))
-        shown = "not beyond what the twins show" if known else "these twins are too few or too alike to compare with"
+        compared = [_p(case, bounds, place, 1 if bounds.point[place] > 0 else -1) for place in beyond]
+        alike = "these twins are too few or too alike to compare with"
+        shown = alike if np.isnan(compared).all() else "not beyond what the twins show"
         reason = f"an effect lies beyond its margin, but {shown}"
     return Finding("inconclusive", reason, strongest, direction)
 
 
-def _summaries(case: Case, bounds: Bounds, places: set[tuple[tuple[int, int], int]]) -> list[TwinSummary | None]:
-    return [twin_summary(case, *place, d, float(bounds.point[place])) for place, d in sorted(places)]
-
-
 def _p(case: Case, bounds: Bounds, place: tuple[int, int], direction: int) -> float:
+    """The twins' p of the effect at one place; NaN, which no level passes, where there is nothing to compare with."""
     summary = twin_summary(case, *place, direction, float(bounds.point[place]))
-    return 1.0 if summary is None or np.isnan(summary.p) else summary.p
+    return float("nan") if summary is None else summary.p
 
 
 def _head(
