@@ -142,7 +142,7 @@ def plot_curve(report: PathwayReport, ax: Axes | None = None, groups: Sequence[s
     ax.set_xlim(*spread(curve.merit, 0.04))
     ax.set_ylim(*spread([*curve.group, *curve.reference, 0.0], 0.1))
     _label_lines(ax, curve, (report.group, report.reference))
-    ax.set_xlabel(f"merit as read from {clip_middle(curve.layer, 26)}", parse_math=False)
+    ax.set_xlabel(f"merit read from {clip_middle(curve.layer, 20)} (log-odds of the label)", parse_math=False)
     ax.set_ylabel("mean score (logit, favourable above 0)", parse_math=False)
     bare(ax, "left", "bottom")
     return ax

@@ -42,7 +42,7 @@ def card(report: PathwayReport, level: int) -> str:
         ("The same in twins, trained alike but unconstrained", _twins(report)),
         (ranking, f"<strong>{html.estimate(report.retention)}</strong>"),
         ("People whose decision flips", _flips(report)),
-        ("Gap in the recorded labels", f"<strong>{html.estimate(report.base_rate_gap)}</strong>"),
+        ("Gap in recorded labels, group minus reference", f"<strong>{html.estimate(report.base_rate_gap)}</strong>"),
         ("If the labels were biased", html.prose(label_bias_text(report))),
     ]
     return (

@@ -147,7 +147,7 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class MeritCurve:
-    """Mean score (logit) of each group in bins of equal count of the layer's own merit readout."""
+    """Mean score (logit) of each group in bins of equal count of the layer's merit readout (log-odds of the label)."""
 
     layer: str
     merit: tuple[float, ...]
