@@ -40,9 +40,10 @@ test: $(TEST) ## the tests that are not slow, and notebooks 01 and 02
 	$(PYTEST) -m "not slow"
 	$(if $(QUICK_NOTEBOOKS),$(NBMAKE) $(QUICK_NOTEBOOKS),@echo "No notebook 01 or 02.")
 
-test-all: $(DEV) ## what `make test` leaves out: the slow tests and the other notebooks
+test-all: $(DEV) ## what `make test` leaves out: slow tests, other notebooks, the benchmarks (that they run)
 	$(PYTEST) -m slow || { code=$$?; if [ $$code -ne 5 ]; then exit $$code; fi; echo "No test is marked slow."; }
 	$(if $(OTHER_NOTEBOOKS),$(NBMAKE) $(OTHER_NOTEBOOKS),@echo "No notebook beside 01 and 02.")
+	$(BIN)/pytest tests/benchmarks
 
 lint: $(DEV) ## ruff, and the order of the rooms
 	$(BIN)/ruff check
