@@ -120,7 +120,7 @@ class _Twins:
 
 
 def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Network | nn.Module | Bundle, data: Dataset) -> _Twins:
-    """Open or train the twins, and refuse those that are none: see `_refuse_impostors`."""
+    """Open or train the twins, and refuse those that are none: by recipe, rows or weights."""
     bundle = model if isinstance(model, Bundle) else None
     if twins is None:
         return _Twins()
@@ -149,7 +149,7 @@ def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Network | nn.Modul
 
 def _refuse_other_recipe(model: Bundle, twin: Bundle) -> None:
     """A twin has the model's architecture and recipe and no constraint; where the records say otherwise it is none."""
-    mine, its = ({"architecture": b.net.__dict__.get("config"), **b.training} for b in (model, twin))
+    mine, its = ({"architecture": getattr(b.net, "config", None), **b.training} for b in (model, twin))
     keys = ("architecture", "optimizer", "epochs", "batch_size", "learning_rate", "schedule")
     other = [key for key in keys if key in mine and key in its and mine[key] != its[key]]
     if other:

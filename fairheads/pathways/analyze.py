@@ -163,6 +163,11 @@ def _judged(cases: list[Case], alpha: float) -> list[PathwayReport]:
     return [found[case.group] for case in cases]
 
 
+def _at_most(most: int, rows: np.ndarray, seed: int) -> np.ndarray:
+    """These rows, or ``most`` of them drawn with ``seed``, in their order."""
+    return rows if len(rows) <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
 @dataclass(frozen=True, eq=False)
 class _Pair:
     """The sampled rows of a group and its reference."""
@@ -176,9 +181,7 @@ class _Pair:
     @classmethod
     def of(cls, data: Dataset, group: int, reference: int, layers: tuple[str, ...], sample: int, seed: int) -> _Pair:
         rows = np.flatnonzero((data.group == group) | (data.group == reference))
-        if len(rows) > sample:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
-        return cls(data.take(rows), group, reference, layers, seed)
+        return cls(data.take(_at_most(sample, rows, seed)), group, reference, layers, seed)
 
     def member(self, data: Dataset) -> Mask:
         return np.asarray(data.group == self.group)
@@ -269,11 +272,9 @@ def _overfitting(
         return None
     codes = [train_data.group_names.index(name) for name in pair_names]
     rows = np.flatnonzero(np.isin(train_data.group, codes))
-    if len(rows) > len(pair.data):
-        rows = np.sort(np.random.default_rng(pair.seed).choice(rows, len(pair.data), replace=False))
-    part = train_data.take(rows) if len(rows) else None
-    if part is None:
+    if not len(rows):
         return None
+    part = train_data.take(_at_most(len(pair.data), rows, pair.seed))
     trained = [score_auc_within_groups(scores(n, part), part.y, part.group == codes[0]) for n in networks]
     gaps = np.subtract(trained, held_out)
     return (float(gaps[0]), float(gaps[1:].mean())) if np.isfinite(gaps).all() else None

@@ -180,7 +180,7 @@ def general_checks(case: Case) -> list[Evidence]:
     if case.twins:
         checks.append(
             _check(
-                "twins trained on the model's rows",
+                TWINS_MATCHED,
                 nan if known.twins_matched is None else float(known.twins_matched),
                 1.0,
                 known.twins_matched,

@@ -194,7 +194,7 @@ def point_effects(
 ) -> PointEffects:
     """Both interventions at one layer with these fits, measured on all rows but block ``left_out``."""
     made = shifts(sample, layer, fits)
-    keep = np.ones(len(sample), bool) if left_out is None else sample.block != left_out
+    keep = sample.without(left_out)
     moved = keep & made.covered
     swapped = shifted_scores(network, sample, layer.name, made.swap)
     erased = shifted_scores(network, sample, layer.name, made.erasure)

@@ -90,13 +90,12 @@ def measure_layer(network: Network, sample: Sample, name: str, control: Mask, si
     layer = LayerData.of(sample, name, sample.activations[name], control)
     full = fits_of(sample, layer)
     effects = point_effects(network, sample, layer, full)
-    everyone = np.ones(len(sample), bool)
-    point = _point(effects, probe_aucs(sample, layer, control), everyone, sign)
+    point = _point(effects, probe_aucs(sample, layer, control), sample.without(None), sign)
     replicates = [
         _point(
             point_effects(network, sample, layer, fits_of(sample, layer, b, full), b),
             probe_aucs(sample, layer, control, b),
-            sample.block != b,
+            sample.without(b),
             sign,
         )
         for b in range(JACKKNIFE_BLOCKS)
@@ -145,7 +144,7 @@ def measure_inputs(sample: Sample, control: Mask, sign: int) -> InputMeasure | N
     full = fits_of(sample, layer)
     within, at_merit = [], []
     for left_out in (None, *range(JACKKNIFE_BLOCKS)):
-        keep = np.ones(len(sample), bool) if left_out is None else sample.block != left_out
+        keep = sample.without(left_out)
         merit = merit_of(sample, layer, fits_of(sample, layer, left_out, full))
         base, member = sample.score[keep], sample.member[keep]
         within.append(score_auc_within_groups(merit[keep], sample.y[keep], member))
@@ -156,7 +155,7 @@ def measure_inputs(sample: Sample, control: Mask, sign: int) -> InputMeasure | N
 
 def within_group_aucs(score: Floats, sample: Sample) -> Floats:
     """AUC within groups of a score: on the full sample, then without each jackknife block (21,)."""
-    keeps = [np.ones(len(sample), bool), *(sample.block != b for b in range(JACKKNIFE_BLOCKS))]
+    keeps = [sample.without(left_out) for left_out in (None, *range(JACKKNIFE_BLOCKS))]
     return np.array([score_auc_within_groups(score[k], sample.y[k], sample.member[k]) for k in keeps])
 
 

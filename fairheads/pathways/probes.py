@@ -37,7 +37,7 @@ def crossfitted(sample: Sample, layer: LayerData, target: int, left_out: int | N
 
 def probe_aucs(sample: Sample, layer: LayerData, control: Mask, left_out: int | None = None) -> ProbeAucs:
     """AUC of each cross-fitted readout inside its fold, averaged over folds."""
-    keep = np.ones(len(sample), bool) if left_out is None else sample.block != left_out
+    keep = sample.without(left_out)
     values = []
     for target, truth in enumerate((sample.y, sample.member, control)):
         read = crossfitted(sample, layer, target, left_out)

@@ -41,6 +41,10 @@ class Sample:
         """The same rows with other recorded labels."""
         return replace(self, y=y)
 
+    def without(self, left_out: int | None) -> Mask:
+        """Mask of the rows outside jackknife block ``left_out``; of all rows for None."""
+        return np.ones(len(self), bool) if left_out is None else self.block != left_out
+
     @property
     def fold(self) -> NDArray[np.int64]:
         return self.block % 2

@@ -44,9 +44,9 @@ def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: in
     if creates and effect.value > effect.margin:
         return None  # it is there already; what is missing is another condition
     n = int((sample.y[among] == 1).sum())
+    data = LayerData.of(sample, effect.layer, sample.activations[effect.layer], sample.member)
     for share in SHARES:
         relabelled = sample.with_labels(thinned(sample.y, among, share, seed))
-        data = LayerData.of(relabelled, effect.layer, sample.activations[effect.layer], sample.member)
         value = turned(point_effects(network, relabelled, data, fits_of(relabelled, data)), report.orientation)[kind]
         beyond = (value if creates else direction * value) > effect.margin
         if beyond == creates:
