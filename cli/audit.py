@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from .gates import check_gap, close_gates, gap_not_met, gap_options
 from .options import SEED, counted, names, opened, table_options
-
-if TYPE_CHECKING:
-    from fairheads.results import AuditReport
-
-EXIT_GATE = 3
 
 
 @click.command()
@@ -35,8 +30,7 @@ EXIT_GATE = 3
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
 @click.option("--fail-on", multiple=True, metavar="VERDICT", help="Exit with 3 if any group has this verdict.")
-@click.option("--max-gap", type=float, help="Exit with 3 if the upper bound of the gap is larger.")
-@click.option("--gap-metric", default="selection_rate", show_default=True, help="Rate whose gap --max-gap bounds.")
+@gap_options
 def audit(
     model: Path,
     source: str,
@@ -69,18 +63,16 @@ def audit(
     """
     from fairheads.audit import audit as run
     from fairheads.errors import ConfigError
+    from fairheads.metrics import CORE
     from fairheads.models import load_bundle
-    from fairheads.reports import render, save
-    from fairheads.results import MEANING, RATES
+    from fairheads.reports import render
+    from fairheads.results import MEANING
     from fairheads.twins import TwinRecipe, default_cache
 
     for verdict in fail_on:
         if verdict not in MEANING:
             raise ConfigError(f"`--fail-on` must be one of {', '.join(MEANING)}, got {verdict!r}.")
-    if gap_metric not in RATES:
-        raise ConfigError(f"`--gap-metric` must be one of {', '.join(RATES)}, got {gap_metric!r}.")
-    if max_gap is not None and not 0 <= max_gap <= 1:
-        raise ConfigError(f"`--max-gap` must lie in [0, 1], got {max_gap:g}.")
+    check_gap(max_gap, gap_metric, CORE)
     if n_twins and twin_paths:
         raise ConfigError("give either `--twins N` or `--twin MODEL`, not both.")
     if train_data is not None and not n_twins:
@@ -109,23 +101,9 @@ def audit(
             notes=[f"Audited on {words}."],
         )
     if out is not None:
-        for file in save(report, out):
+        for file in report.save(out):
             click.echo(f"wrote {file}", err=True)
     click.echo(render(report, form), nl=False)
-    failed = _gates_not_met(report, fail_on, max_gap, gap_metric)
-    if failed:
-        click.echo(f"Gate not met: {'; '.join(failed)}", err=True)
-        raise click.exceptions.Exit(EXIT_GATE)
-    if fail_on or max_gap is not None:
-        click.echo("Gates met.", err=True)
-
-
-def _gates_not_met(report: AuditReport, fail_on: tuple[str, ...], max_gap: float | None, metric: str) -> list[str]:
-    """Which gates are not met, in words. A gap that cannot be estimated does not meet one."""
     failed = [f"{g}: {p.verdict}" for g, p in report.pathways.items() if p.verdict in fail_on]
-    if max_gap is not None:
-        gap = report.disparity.gaps[metric].difference
-        bound = gap.value if gap.high is None else gap.high
-        if not bound <= max_gap:
-            failed.append(f"gap in {metric} {gap}, allowed {max_gap:g}")
-    return failed
+    failed += gap_not_met(report.disparity, max_gap, gap_metric)
+    close_gates(failed, any_set=bool(fail_on) or max_gap is not None)

@@ -33,7 +33,7 @@ def demo(out: Path, seed: int) -> None:
     from fairheads.constraints import demographic_parity
     from fairheads.data import adult
     from fairheads.models import fit_table, load_bundle, save_bundle
-    from fairheads.reports import comparison_page, save, save_texts
+    from fairheads.reports import comparison_page, save_texts
     from fairheads.results import Comparison
     from fairheads.training import Objective, Penalized, TwoHeaded, Unconstrained
     from fairheads.twins import TwinRecipe
@@ -56,7 +56,7 @@ def demo(out: Path, seed: int) -> None:
         with counted(f"auditing {name:<20}", TWINS) as tell:
             recipe = TwinRecipe(train_rows, n=TWINS, seed=seed, cache=out / "twins", progress=tell)
             reports[name] = audit(saved, test_rows, twins=recipe, notes=[f"Audited on {words}."])
-        save(reports[name], out / "reports" / name)
+        reports[name].save(out / "reports" / name)
     comparison = Comparison(reports=reports)
     links = {name: f"reports/{name}/report.html" for name in NAMES}
     save_texts(out, {"comparison.html": comparison_page(comparison, links), "comparison.json": comparison.to_json()})

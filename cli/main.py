@@ -12,6 +12,7 @@ from fairheads.errors import ConfigError, FairheadsError
 
 from .audit import audit
 from .demo import demo
+from .disparity import disparity
 from .merge import merge
 from .render import render
 from .train import train
@@ -31,13 +32,14 @@ def fairheads() -> None:
     fairheads demo                                    the whole story on embedded data, in a minute or two
     fairheads train --data adult --out models/plain   train a network and save it with its record
     fairheads audit models/plain --data adult --twins 5 --out report
+    fairheads disparity decisions.csv --group sex --prediction hired   rates and gaps, from a table alone
 
     Exit codes: 0 done, 1 an error, 2 wrong usage, 3 a gate (--max-gap, --fail-on) was not met. Results go to standard
     output, progress to standard error.
     """
 
 
-for command in (demo, train, audit, merge, render):
+for command in (demo, train, audit, merge, disparity, render):
     fairheads.add_command(command)
 
 

@@ -60,3 +60,21 @@ def counted(label: str, total: int) -> Iterator[Callable[..., None]]:
             bar.update(done - bar.pos)
 
         yield tell
+
+
+@contextmanager
+def rows_read(label: str) -> Iterator[Callable[[int], None]]:
+    """How many rows were read, on standard error; on anything but a terminal one line that names the step."""
+    shown = sys.stderr.isatty()
+    if not shown:
+        click.echo(label, err=True)
+
+    def tell(rows: int) -> None:
+        if shown:
+            click.echo(f"\r{label}: {rows:,} rows", nl=False, err=True)
+
+    try:
+        yield tell
+    finally:
+        if shown:
+            click.echo(err=True)

@@ -9,22 +9,25 @@ import click
 
 @click.command()
 @click.argument("report", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(("text", "json", "md", "html", "csv")), default="text", show_default=True
+)
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; by default standard output.")
 def render(report: Path, form: str, out: Path | None) -> None:
-    """Show a saved report.json as text, Markdown or HTML. Needs no model and does not load torch.
+    """Show a saved report.json, of an audit or of disparities, as text, Markdown or HTML.
+
+    The groups of a disparity report also as CSV. Needs no model and does not load torch.
 
     \b
     fairheads render report/report.json --format md
     """
     from fairheads.errors import ConfigError
+    from fairheads.reports import load, save_texts
     from fairheads.reports import render as page
-    from fairheads.reports import save_texts
-    from fairheads.results import AuditReport
 
     if out is not None and out.resolve() == report.resolve():
         raise ConfigError("`--out` would overwrite the report itself; name another file.")
-    text = page(AuditReport.load(report), form)
+    text = page(load(report), form)
     if out is None:
         click.echo(text, nl=False)
     else:

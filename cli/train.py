@@ -116,4 +116,4 @@ def train(
     elif judged is not None:
         report = network_disparity(bundle.net, judged)
         gap = report.demographic_parity_difference
-        click.echo(f"on {words}: accuracy {report.overall.accuracy}, demographic-parity difference {gap}")
+        click.echo(f"on {words}: accuracy {report.metrics['accuracy'].overall}, demographic-parity difference {gap}")

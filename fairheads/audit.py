@@ -13,11 +13,11 @@ from torch import nn
 from fairheads.activations import Network, TorchNetwork, as_network, one_thread
 from fairheads.data import Dataset, RowRecord, blocks
 from fairheads.errors import ConfigError, InputError
-from fairheads.metrics import disparity_of
+from fairheads.metrics import CORE, disparity_of
 from fairheads.models import Bundle, load_bundle, weights_digest
 from fairheads.pathways import SAMPLE, analyze_pathways
 from fairheads.results import AuditReport, DataInfo, DisparityReport, GroupShare, ModelInfo, Number, undefined
-from fairheads.sums import Cells
+from fairheads.sums import Cells, Tally
 from fairheads.twins import TwinRecipe
 
 Model = Network | nn.Module | Bundle | str | Path
@@ -175,7 +175,8 @@ def network_disparity(model: Network | nn.Module, data: Dataset) -> DisparityRep
     for batch in blocks(data):
         decision = network.forward(batch.inputs) > 0
         cells = cells + Cells.count(y=batch.y, decision=decision, group=batch.group, groups=data.group_names)
-    return disparity_of(cells)
+    tally = Tally(n=len(data), columns=("group",), cells=cells)
+    return disparity_of(tally, metrics=CORE, name=data.name)
 
 
 def _model_info(network: Network, bundle: Bundle | None, layers: Sequence[str] | None) -> ModelInfo:
@@ -212,12 +213,12 @@ def _data_info(
     shares = bundle.training.get("shares", {}) if bundle is not None else {}
     groups = {
         name: GroupShare(
-            n=rates.n,
-            base_rate=rates.base_rate,
+            n=group.n,
+            base_rate=disparity.metrics["base_rate"].groups[name],
             training_n=shares.get(name, {}).get("n"),
             training_base_rate=shares.get(name, {}).get("base_rate"),
         )
-        for name, rates in disparity.groups.items()
+        for name, group in disparity.groups.items()
     }
     return DataInfo(
         name=data.name or "unnamed",

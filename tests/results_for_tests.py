@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from fairheads.results import (
+    CRITERIA,
+    RATES,
+    SCORES,
     AuditReport,
+    CalibrationBin,
     Comparison,
+    Conditional,
+    Contrast,
+    Criterion,
+    Curves,
     DataInfo,
     DisparityReport,
+    Distances,
     Effect,
     Evidence,
     Flips,
     Gap,
-    GroupRates,
+    GapNull,
+    Group,
     GroupShare,
     LabelBias,
     LayerReport,
     MeritCurve,
+    Metric,
     ModelInfo,
     Number,
     PathwayReport,
+    Stratum,
     TwinSummary,
     undefined,
 )
@@ -34,40 +47,270 @@ def number(value: float, half: float = 0.01, n: int = 4000) -> Number:
     return Number(value=value, n=n, low=value - half, high=value + half)
 
 
-def rates(n: int, selection: float, *, no_positives: bool = False) -> GroupRates:
+PLOTTED = ("selection_rate", "true_positive_rate", "false_positive_rate")
+CORE: dict[str, float] = {
+    "selection_rate": 0.2,
+    "accuracy": 0.85,
+    "true_positive_rate": 0.6,
+    "false_positive_rate": 0.05,
+    "positive_predictive_value": 0.7,
+    "base_rate": 0.25,
+}
+FURTHER = {name: 0.45 for name in RATES if name not in CORE} | {"error_ratio": 1.2}
+SCORED = {"mean_score": 0.3, "auc": 0.9, "brier": 0.12, "expected_calibration_error": 0.02}
+
+
+def counts(n: int, selection: float) -> dict[str, float]:
     chosen = round(n * selection)
-    return GroupRates(
-        n=n,
-        true_positives=chosen // 2,
-        false_positives=chosen - chosen // 2,
-        false_negatives=n // 10,
-        true_negatives=n - chosen - n // 10,
-        selection_rate=number(selection, n=n),
-        accuracy=number(0.85, n=n),
-        true_positive_rate=undefined("no rows recorded as favourable") if no_positives else number(0.6, n=n),
-        false_positive_rate=number(0.05, n=n),
-        positive_predictive_value=number(0.7, n=n),
-        base_rate=number(0.25, n=n),
+    return {
+        "true_positives": float(chosen // 2),
+        "false_positives": float(chosen - chosen // 2),
+        "false_negatives": float(n // 10),
+        "true_negatives": float(n - chosen - n // 10),
+    }
+
+
+def gap(highest: str, lowest: str, value: float, *, null: bool = False) -> Gap:
+    chance = GapNull(mean=0.008, high=0.021, p=0.0005, smallest_p=0.0005) if null else None
+    return Gap(difference=number(value), ratio=number(0.8), highest=highest, lowest=lowest, null=chance)
+
+
+def lacking(reason: str) -> Gap:
+    return Gap(difference=undefined(reason), ratio=undefined(reason), highest="", lowest="")
+
+
+def contrast(difference: float, ratio: float, *, reason: str = "") -> Contrast:
+    if reason:
+        none = undefined(reason)
+        return Contrast(difference=none, ratio=none, p=none, detectable=none)
+    open_ended = ratio < 0.5
+    return Contrast(
+        difference=number(difference),
+        ratio=Number(value=ratio, n=4000, low=ratio - 0.06, high=None if open_ended else ratio + 0.06),
+        p=Number(value=0.00042, n=4000),
+        detectable=Number(value=0.021, n=4000),
     )
 
 
-def gap(highest: str, lowest: str, value: float) -> Gap:
-    return Gap(difference=number(value), ratio=number(0.8), highest=highest, lowest=lowest)
+def metric(
+    meaning: str,
+    overall: float,
+    values: dict[str, Number],
+    *,
+    reference: str = "",
+    overalls: bool = False,
+    null: bool = False,
+) -> Metric:
+    """A metric whose gap is that of the values, made as far as it must be."""
+    known = {g: x.value for g, x in values.items() if x.reason is None}
+    if len(known) < len(values):
+        first = next(g for g in values if g not in known)
+        made = lacking(f"{values[first].reason} in {first}")
+    elif len(known) < 2:
+        made = lacking("one group only")
+    else:
+        highest, lowest = max(known, key=lambda g: known[g]), min(known, key=lambda g: known[g])
+        made = gap(highest, lowest, known[highest] - known[lowest], null=null)
+
+    def beside(other: float) -> dict[str, Contrast]:
+        return {
+            g: contrast(x.value - other, x.value / other)
+            if x.reason is None and other
+            else contrast(0, 1, reason=x.reason or "the reference has a rate of 0")
+            for g, x in values.items()
+            if g != reference
+        }
+
+    return Metric(
+        meaning=meaning,
+        overall=number(overall),
+        groups=values,
+        gap=made,
+        to_reference=beside(known[reference]) if reference in known else {},
+        to_overall=beside(overall) if overalls else {},
+    )
 
 
 def disparity(groups: tuple[str, ...] = ("Female", "Male"), *, no_positives: bool = False) -> DisparityReport:
-    first, *_, last = groups
-    gaps = {name: gap(last, first, 0.05) for name in ("selection_rate", "accuracy", "base_rate")}
-    gaps["true_positive_rate"] = gap(last, first, 0.1)
-    if no_positives:
-        lacking = undefined(f"no rows recorded as favourable in {first}")
-        gaps["true_positive_rate"] = Gap(difference=lacking, ratio=lacking, highest="", lowest="")
+    """What an audit carries: the core rates and their gaps."""
+    none = undefined("no rows recorded as favourable")
+
+    def values(name: str, base: float) -> dict[str, Number]:
+        step = 0.05 if name == "selection_rate" else 0.01
+        made = {g: number(base - step * (len(groups) - 1 - i), n=2000) for i, g in enumerate(groups)}
+        return made | ({groups[0]: none} if no_positives and name == "true_positive_rate" else {})
+
     return DisparityReport(
+        name="adult",
         n=2000 * len(groups),
-        overall=rates(2000 * len(groups), 0.2),
-        groups={g: rates(2000, 0.15 + 0.05 * i, no_positives=no_positives and i == 0) for i, g in enumerate(groups)},
-        gaps=gaps,
+        columns=("group",),
+        favourable="1",
+        reference=groups[-1],
+        confidence=0.95,
+        simultaneous=False,
+        groups={
+            g: Group(n=2000, share=1 / len(groups), parts={"group": g}, counts=counts(2000, 0.15 + 0.05 * i))
+            for i, g in enumerate(groups)
+        },
+        metrics={name: metric(RATES[name], base, values(name, base)) for name, base in CORE.items()},
+        criteria={},
+        between_groups={},
+        curves={},
+        distances={},
+        notes=(),
     )
+
+
+def full(
+    groups: tuple[str, ...] = ("Female", "Male"),
+    *,
+    columns: tuple[str, ...] = ("sex",),
+    sizes: tuple[int, ...] | None = None,
+    custom: dict[str, float] | None = None,
+    bases: dict[str, float] | None = None,
+    **changes: Any,
+) -> DisparityReport:
+    """A disparity report with everything that there can be; names of intersections are joined by `` & ``."""
+    ns = sizes or tuple(1000 * (i + 1) for i in range(len(groups)))
+    reference = groups[-1]
+    meanings = RATES | SCORES | dict.fromkeys(custom or {}, "what the caller counts")
+
+    def value(base: float, i: int, n: int) -> Number:
+        shifted = base * (1 - 0.12 * ((len(groups) - 1 - i) % 7))
+        half = 1.96 * math.sqrt(max(abs(shifted) * (1 - min(abs(shifted), 0.99)), 1e-4) / n)
+        return Number(value=shifted, n=n, low=shifted - half, high=shifted + half, conservative=n < 100)
+
+    made = {
+        name: metric(
+            meanings[name],
+            base,
+            {g: value(base, i, n) for i, (g, n) in enumerate(zip(groups, ns, strict=True))},
+            reference=reference,
+            overalls=True,
+            null=name in ("selection_rate", "accuracy"),
+        )
+        for name, base in (bases or (CORE | FURTHER | SCORED) | (custom or {})).items()
+    }
+    steps = [i / 20 for i in range(21)]
+    curves = {
+        g: Curves(
+            false_positive_rate=tuple(steps),
+            true_positive_rate=tuple(1 - (1 - x) ** (3 + i % 5) for x in steps),
+            calibration=tuple(
+                CalibrationBin(score=x + 0.05, observed=number(min(1.0, x + 0.02 * (i % 5) + 0.02), 0.04))
+                for x in (0.05, 0.2, 0.4, 0.6, 0.8)
+            ),
+        )
+        for i, g in enumerate(groups)
+    }
+    strata = {
+        f"{place}": Stratum(
+            n=900 - 100 * i,
+            groups={g: number(0.15 + 0.03 * j) for j, g in enumerate(groups)},
+            gap=gap(reference, groups[0], 0.04 + 0.01 * i),
+        )
+        for i, place in enumerate(("A", "B", "C"))
+    }
+    fields: dict[str, Any] = {
+        "name": "loans of 2024",
+        "n": sum(ns),
+        "columns": columns,
+        "favourable": ">50K",
+        "reference": reference,
+        "confidence": 0.95,
+        "simultaneous": False,
+        "groups": {
+            g: Group(
+                n=n,
+                share=n / sum(ns),
+                parts=dict(zip(columns, g.rsplit(" & ", len(columns) - 1), strict=True)),
+                counts=counts(n, 0.2),
+            )
+            for g, n in zip(groups, ns, strict=True)
+        },
+        "metrics": made,
+        "criteria": {
+            name: Criterion(metrics=asked, difference=number(0.05), ratio=number(0.8))
+            for name, asked in CRITERIA.items()
+        },
+        "between_groups": {"generalized_entropy": number(0.02, 0.004), "theil": number(0.03, 0.004)},
+        "conditional": Conditional(
+            columns=("department",),
+            strata=strata,
+            to_reference={g: contrast(-0.03, 0.85) for g in groups[:-1]},
+        ),
+        "curves": curves,
+        "distances": {
+            g: Distances(kolmogorov_smirnov=number(0.14), wasserstein=number(0.06), p=Number(value=2.3e-7, n=3000))
+            for g in groups[:-1]
+        },
+        "notes": ("Weights were given: n counts rows, rates weigh them.",),
+    }
+    return DisparityReport(**(fields | changes))
+
+
+INTERSECTIONS = tuple(
+    f"{race} & {sex}"
+    for race in ("Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White")
+    for sex in ("Female", "Male")
+    if (race, sex) != ("Other", "Male")
+)
+
+
+def intersections(names: tuple[str, ...] = INTERSECTIONS) -> DisparityReport:
+    """Groups made by two columns: one intersection is empty, one cannot be had, one has few rows."""
+    report = full(names, columns=("race", "sex"), sizes=(60, *(300 * (i + 2) for i in range(len(names) - 1))))
+    rate = report.metrics["selection_rate"]
+    lost = rate.groups | {names[2]: undefined("3 rows, at least 10 are needed", 3)}
+    return replace(report, metrics=report.metrics | {"selection_rate": replace(rate, groups=lost)})
+
+
+def unlabelled() -> DisparityReport:
+    """Decisions without labels or scores."""
+    report = full(
+        bases={"selection_rate": 0.2}, criteria={}, between_groups={}, conditional=None, curves={}, distances={}
+    )
+    counted = {"selected": 100.0, "not_selected": 900.0}
+    return replace(report, groups={g: replace(group, counts=counted) for g, group in report.groups.items()})
+
+
+def regression() -> DisparityReport:
+    """Scores alone, of any size."""
+    report = full(
+        bases={"mean_score": 51234.5},
+        criteria={},
+        between_groups={},
+        conditional=None,
+        curves={},
+        favourable="",
+    )
+    return replace(report, groups={g: replace(group, counts={}) for g, group in report.groups.items()})
+
+
+def incomparable() -> DisparityReport:
+    """One recorded group and rows without one: nobody to compare."""
+    report = full(("only",), criteria={}, between_groups={}, conditional=None, distances={}, reference="")
+    lonely = {"only": report.groups["only"]}
+    lonely["not recorded"] = Group(
+        n=70, share=0.07, parts={"sex": "not recorded"}, counts=counts(70, 0.2), recorded=False
+    )
+    metrics = {
+        name: replace(m, groups=m.groups | {"not recorded": number(0.3, n=70)}, to_overall={}, to_reference={})
+        for name, m in report.metrics.items()
+    }
+    return replace(report, groups=lonely, metrics=metrics, n=1070)
+
+
+def thousand() -> DisparityReport:
+    """A thousand groups; half of them have no recorded favourable row."""
+    names = tuple(f"district {i:04d}" for i in range(1000))
+    sizes = tuple(20 + (i * 7919) % 1000 for i in range(1000))
+    report = full(names, sizes=sizes, bases={name: CORE[name] for name in PLOTTED})
+    rate = report.metrics["true_positive_rate"]
+    none = undefined("no rows recorded as favourable")
+    groups = {g: none if i % 2 else x for i, (g, x) in enumerate(rate.groups.items())}
+    made = replace(rate, groups=groups, gap=lacking("no rows recorded as favourable in 500 groups"), to_reference={})
+    return replace(report, metrics=report.metrics | {"true_positive_rate": made})
 
 
 def layer(name: str, swap: float, erasure: float, twins: int) -> LayerReport:

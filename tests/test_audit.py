@@ -60,7 +60,7 @@ def test_a_constrained_network_with_matched_twins_has_a_head(report: AuditReport
     checks = {line.detector: line.passed for line in path.evidence if line.tag == "check"}
     assert len(checks) == 8
     assert all(checks.values())
-    assert report.disparity.overall.accuracy.value > 0.7
+    assert report.disparity.metrics["accuracy"].overall.value > 0.7
 
 
 def test_an_unconstrained_network_does_not(train_rows: Dataset, test_rows: Dataset, recipe: TwinRecipe) -> None:
@@ -167,10 +167,10 @@ def test_disparity_is_that_of_the_decisions(constrained: Bundle, test_rows: Data
 
     with torch.no_grad():
         decision = constrained.net(torch.as_tensor(test_rows.inputs["x"]))[:, 0].numpy() > 0
-    rates = network_disparity(constrained.net, test_rows).groups
+    rates = network_disparity(constrained.net, test_rows).metrics["selection_rate"].groups
     for code, name in enumerate(test_rows.group_names):
         expected = decision[test_rows.group == code].mean()
-        assert rates[name].selection_rate.value == pytest.approx(expected, abs=1e-3)
+        assert rates[name].value == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_network_is_audited_as_it_is(constrained: Bundle, test_rows: Dataset) -> None:

@@ -122,7 +122,7 @@ def test_merge_makes_a_single_head_that_keeps_the_gap(here: Path, tmp_path: Path
     assert config["architecture"]["kind"] == "mlp"
     assert abs(config["merge"]["gap"]) <= 0.1
     report = json.loads(run("audit", tmp_path / "merged", *table(here), "--format", "json").stdout)
-    assert report["disparity"]["gaps"]["selection_rate"]["difference"]["value"] <= 0.15
+    assert report["disparity"]["metrics"]["selection_rate"]["gap"]["difference"]["value"] <= 0.15
     assert run("merge", here / "plain", *table(here), "--out", tmp_path / "no").exit_code == 1
 
 

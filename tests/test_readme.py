@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path
 
 import click
+import numpy as np
+import pandas as pd
 import pytest
 
 from fairheads_cli.main import fairheads
@@ -20,15 +22,24 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
+@pytest.mark.slow
 def test_the_python_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks("python")
-    assert len([line for line in example.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
-    exec(compile(example, "README.md", "exec"), {})
+    audits, counts = blocks("python")
+    assert len([line for line in audits.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
+    exec(compile(audits, "README.md", "exec"), {})
     assert "compensating_head" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["report.html", "report.json", "report.md"]
+    rng = np.random.default_rng(0)
+    table = {"hired": rng.integers(0, 2, 900), "offer": rng.integers(0, 2, 900), "p": rng.random(900)}
+    table |= {"sex": rng.choice(["F", "M"], 900), "race": rng.choice(["x", "y", "z"], 900)}
+    pd.DataFrame(table).to_csv("decisions.csv", index=False)
+    names: dict[str, object] = {}
+    exec(compile(counts, "README.md", "exec"), names)
+    assert "M, z" in capsys.readouterr().out
+    assert list(names["frame"].by_group.index.names) == ["sex", "race"]
 
 
 def test_every_command_and_option_exists() -> None:
@@ -85,3 +96,29 @@ def test_the_picture_is_there() -> None:
     picture = (ROOT / "notebooks/figures/report.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 50_000
+
+
+def test_the_coverage_study_says_what_the_readme_says() -> None:
+    study = json.loads((ROOT / "tests/studies/coverage.json").read_text())
+    rows = [dict(zip(study["columns"], row, strict=True)) for row in study["rows"]]
+    rates = {"selection_rate", "true_positive_rate", "positive_predictive_value", "accuracy"}
+    assert (
+        min(row["draws"] for row in rows if row["metric"] == "selection_rate" and row["interval"] == "gap of 0") >= 2000
+    )
+
+    def covered(*intervals: str) -> str:
+        some = [
+            row["coverage"]
+            for row in rows
+            if row["weights"] == "none" and row["metric"] in rates and row["interval"] in intervals
+            if row["information"] >= 5 and row["draws"] >= 1000
+        ]
+        return f"{min(some):.3f} to {max(some):.3f}".replace("0.", ".")
+
+    for name, *intervals in (
+        ("of a rate", "value"),
+        ("of a difference or ratio", "difference", "ratio", "against everybody"),
+        ("of the largest gap", "gap of 0"),
+    ):
+        (line,) = re.findall(rf"^\| {name} \|(.*)\|$", README, flags=re.M)
+        assert line.split("|")[-1].strip() == covered(*intervals)

@@ -6,15 +6,17 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from results_for_tests import HOSTILE, LONG, audit, comparison, pathway
+from results_for_tests import HOSTILE, LONG, audit, comparison, full, intersections, pathway
 
 from fairheads.errors import ConfigError, InputError
-from fairheads.reports import FORMATS, comparison_page, html_page, markdown_page, render, save, text_page
+from fairheads.reports import FORMATS, comparison_page, render
 from fairheads.results import AuditReport, Comparison
+from fairheads.results.page import html_page, markdown_page, text_page
 
 GROUPS = {"two": ("Female", "Male"), "hostile": (HOSTILE, LONG)}
 
@@ -126,8 +128,8 @@ def test_text_ends_with_what_it_does_not_say() -> None:
 
 def test_formats_are_dispatched_and_others_refused(tmp_path: Path) -> None:
     report = audit()
-    assert {name: render(report, name) for name in FORMATS}["json"] == report.to_json()
-    assert [path.read_text(encoding="utf-8") for path in save(report, tmp_path)] == [
+    assert {name: render(report, name) for name in FORMATS[AuditReport]}["json"] == report.to_json()
+    assert [path.read_text(encoding="utf-8") for path in report.save(tmp_path)] == [
         render(report, name) for name in ("json", "html", "md")
     ]
     with pytest.raises(ConfigError, match="'pdf'"):
@@ -175,6 +177,12 @@ QUIET = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+PAGES: dict[str, Callable[[], str]] = {
+    "audit": lambda: html_page(audit()),
+    "audit of hostile names": lambda: html_page(audit((HOSTILE, LONG))),
+    "disparity": lambda: render(intersections(), "html"),
+    "disparity of hostile names": lambda: render(full((HOSTILE, LONG), columns=(LONG,), name=LONG), "html"),
+}
 browser = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
 
 
@@ -196,15 +204,15 @@ def framed(folder: Path, page: str, width: int) -> Path:
 
 @pytest.mark.parametrize("width", [375, 1440])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 class TestInABrowser:
     pytestmark = browser
 
-    def test_the_page_is_drawn(self, tmp_path: Path, width: int, dark: bool, groups: tuple[str, ...]) -> None:
+    def test_the_page_is_drawn(self, tmp_path: Path, width: int, dark: bool, page: Callable[[], str]) -> None:
         shot = tmp_path / "shot.png"
         scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
         options = (scheme, f"--window-size={max(width, 500)},3000", f"--screenshot={shot}")
-        chromium(tmp_path, framed(tmp_path, html_page(audit(groups)), width), *options)
+        chromium(tmp_path, framed(tmp_path, page(), width), *options)
         image = Image.open(shot).convert("L").crop((0, 0, width, 3000))
         paper = image.getpixel((2, 2))
         assert isinstance(paper, int)
@@ -214,7 +222,7 @@ class TestInABrowser:
         assert ink > 0.005 * image.width * image.height
 
     def test_nothing_is_wider_than_the_page(
-        self, tmp_path: Path, width: int, dark: bool, groups: tuple[str, ...]
+        self, tmp_path: Path, width: int, dark: bool, page: Callable[[], str]
     ) -> None:
         measure = (
             "<script>addEventListener('load', () => {"
@@ -223,8 +231,7 @@ class TestInABrowser:
             f"e.getBoundingClientRect().right > {width} + 1).length;"
             "parent.postMessage([document.documentElement.scrollWidth, wide].join(' '), '*'); });</script>"
         )
-        page = html_page(audit(groups)).replace("</body>", measure + "</body>")
-        frame = framed(tmp_path, page, width)
+        frame = framed(tmp_path, page().replace("</body>", measure + "</body>"), width)
         listener = "<p id=said></p><script>onmessage = e => { said.textContent = e.data; }</script>"
         frame.write_text(listener + frame.read_text())
         dom = chromium(tmp_path, frame, "--virtual-time-budget=5000", "--dump-dom")

@@ -20,7 +20,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from results_for_tests import HOSTILE, LONG, audit, comparison, disparity, evidence, not_testable, number, pathway
+from results_for_tests import (
+    HOSTILE,
+    LONG,
+    audit,
+    comparison,
+    disparity,
+    evidence,
+    full,
+    incomparable,
+    intersections,
+    not_testable,
+    number,
+    pathway,
+    regression,
+    unlabelled,
+)
 
 from fairheads.errors import InputError
 from fairheads.results import (
@@ -45,6 +60,12 @@ FIVE = ("Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White")
 RESULTS: dict[str, Callable[[], Shown]] = {
     "disparity": disparity,
     "disparity without positives": lambda: disparity(no_positives=True),
+    "disparity in full": full,
+    "disparity of intersections": intersections,
+    "disparity without labels": unlabelled,
+    "disparity of scores": regression,
+    "disparity of nobody to compare": incomparable,
+    "disparity of hostile names": lambda: full((HOSTILE, LONG), custom={HOSTILE: 0.3}, name=HOSTILE),
     "pathway": pathway,
     "pathway without twins": lambda: pathway(n_twins=0),
     "pathway not testable": lambda: not_testable("a", "b"),
@@ -87,7 +108,8 @@ def test_every_result_comes_back_from_its_json(result: Shown) -> None:
 
 
 def test_a_missing_value_keeps_its_reason() -> None:
-    rate = DisparityReport.from_dict(disparity(no_positives=True).to_dict()).groups["Female"].true_positive_rate
+    rate = DisparityReport.from_dict(disparity(no_positives=True).to_dict()).metrics["true_positive_rate"]
+    rate = rate.groups["Female"]
     assert math.isnan(rate.value)
     assert rate.reason == "no rows recorded as favourable"
     with pytest.raises(ValueError, match="reason"):
@@ -103,7 +125,7 @@ def test_unknown_missing_and_mistyped_keys_are_refused(result: Shown) -> None:
     plain = result.to_dict()
     with pytest.raises(InputError, match="unknown keys"):
         type(result).from_dict(plain | {"surprise": 1})
-    first = next(iter(plain.keys() - {"schema", "notes"}))
+    first = next(iter(plain.keys() - {"schema", "notes", "conditional"}))
     with pytest.raises(InputError, match="missing keys"):
         type(result).from_dict({k: v for k, v in plain.items() if k != first})
     with pytest.raises(InputError, match="must be"):
@@ -124,8 +146,9 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
 
 
 def test_the_committed_schema_is_the_one_of_the_classes() -> None:
-    file = Path(sys.modules["fairheads.results"].__path__[0]) / "audit-1.schema.json"
-    assert file.read_text(encoding="utf-8") == json_text(json_schema(AuditReport))
+    folder = Path(sys.modules["fairheads.results"].__path__[0])
+    for name, kind in (("audit-1", AuditReport), ("disparity-1", DisparityReport)):
+        assert (folder / f"{name}.schema.json").read_text(encoding="utf-8") == json_text(json_schema(kind))
 
 
 @pytest.mark.parametrize("groups", [("Female", "Male"), FIVE])
@@ -133,7 +156,7 @@ def test_reports_keep_to_the_schema_and_the_schema_can_fail(groups: tuple[str, .
     plain = audit(groups, twins=0, no_positives=True, untestable=groups[:1]).to_dict()
     jsonschema.Draft202012Validator.check_schema(audit_schema())
     jsonschema.validate(plain, audit_schema())
-    del plain["disparity"]["groups"][groups[0]]["true_positive_rate"]["reason"]
+    del plain["disparity"]["metrics"]["true_positive_rate"]["groups"][groups[0]]["reason"]
     with pytest.raises(jsonschema.ValidationError, match="reason"):
         jsonschema.validate(plain, audit_schema())
 
@@ -274,6 +297,10 @@ def test_the_same_report_gives_the_same_html() -> None:
 def test_plots_make_their_own_figure_or_use_the_axes_given(result: Shown) -> None:
     settings = dict(matplotlib.rcParams)
     draw: Any = result
+    if isinstance(result, DisparityReport) and "selection_rate" not in result.metrics:
+        with pytest.raises(InputError, match="nothing to plot"):
+            result.plot()
+        return
     own = draw.plot()
     assert isinstance(own, Axes)
     figure = Figure()

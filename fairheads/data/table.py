@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.data.dataset import Dataset
+from fairheads.data.files import is_parquet, reading
+from fairheads.data.outcomes import favourable_of
 from fairheads.data.preprocess import MISSING, TableEncoder
 from fairheads.errors import ConfigError, InputError
 
@@ -202,15 +204,10 @@ def _read(file: Path) -> pd.DataFrame:
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}.")
-    try:
-        if ".parquet" in file.suffixes:
+    with reading(file):
+        if is_parquet(file):
             return pd.read_parquet(file)
         return pd.read_csv(file, skipinitialspace=True, low_memory=False)
-    except ImportError as error:
-        raise InputError("reading Parquet needs pyarrow: pip install 'fairheads[parquet]'.") from error
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file.name} cannot be read as a table: {reason}") from error
 
 
 def _column(series: pd.Series[Any]) -> NDArray[Any]:
@@ -225,18 +222,8 @@ def _column(series: pd.Series[Any]) -> NDArray[Any]:
 def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> tuple[NDArray[np.int64], str]:
     """The labels as 0 and 1, and which value is 1."""
     text = np.array([_plain(v) for v in values.tolist()])
-    distinct = np.unique(text).tolist()
-    shown = ", ".join(repr(v) for v in distinct[:5]) + (", ..." if len(distinct) > 5 else "")
-    if len(distinct) != 2:
-        raise InputError(f"the label column {label!r} must have two values, got {len(distinct)}: {shown}.")
-    if favourable is None:
-        pairs = {"0": "1", "False": "True", "false": "true", "no": "yes", "No": "Yes"}
-        favourable = pairs.get(distinct[0])
-        if favourable != distinct[1]:
-            raise InputError(f"which value of {label!r} is favourable, {shown}? Name it: `favourable`, --favourable.")
-    if favourable is None or favourable not in distinct:
-        raise InputError(f"`favourable` must be a value of {label!r} ({shown}), got {favourable!r}.")
-    return np.asarray(text == favourable, np.int64), favourable
+    chosen = favourable_of(np.unique(text).tolist(), label, favourable)
+    return np.asarray(text == chosen, np.int64), chosen
 
 
 def _plain(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Pages made of results: text, Markdown and HTML of one audit, and the page that compares several."""
+"""Pages made of results: text, Markdown, HTML and CSV of any report, and a page that compares audits."""
 
 from fairheads.reports.comparison import comparison_page
-from fairheads.reports.pages import FORMATS, html_page, markdown_page, render, save, text_page
+from fairheads.reports.pages import FORMATS, Report, load, render
 from fairheads.results._saving import save_texts
 
-__all__ = ["FORMATS", "comparison_page", "html_page", "markdown_page", "render", "save", "save_texts", "text_page"]
+__all__ = ["FORMATS", "Report", "comparison_page", "load", "render", "save_texts"]

@@ -1,39 +1,68 @@
-"""One audit as text, Markdown, HTML or JSON."""
+"""One report as text, JSON, Markdown, HTML or CSV, whatever it reports."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fairheads.errors import ConfigError
-from fairheads.results import AuditReport
-from fairheads.results.page import html_page, markdown_page, text_page
+from fairheads.results import AuditReport, DisparityReport, ImpactReport, page
 
-__all__ = ["FORMATS", "html_page", "markdown_page", "render", "save", "text_page"]
+Report = AuditReport | DisparityReport | ImpactReport
 
-
-FORMATS: dict[str, Callable[[AuditReport], str]] = {
-    "text": text_page,
-    "json": AuditReport.to_json,
-    "md": markdown_page,
-    "html": html_page,
+FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
+    AuditReport: {
+        "text": page.text_page,
+        "json": AuditReport.to_json,
+        "md": page.markdown_page,
+        "html": page.html_page,
+    },
+    DisparityReport: {
+        "text": page.disparity_text_page,
+        "json": DisparityReport.to_json,
+        "md": page.disparity_markdown_page,
+        "html": page.disparity_html_page,
+        "csv": DisparityReport.to_csv,
+    },
+    ImpactReport: {
+        "text": lambda report: f"{report.summary()}\n",
+        "json": ImpactReport.to_json,
+        "md": ImpactReport.markdown,
+        "html": ImpactReport.page,
+        "csv": ImpactReport.to_csv,
+    },
 }
-"""What makes which format of a report."""
+"""What makes which format of which kind of report."""
 
 
-def render(report: AuditReport, format: str) -> str:
-    """The report in one of `FORMATS`.
+def render(report: Report, format: str) -> str:
+    """The report in one of the `FORMATS` of its kind.
 
     Raises
     ------
     ConfigError
-        If there is no such format.
+        If there is no such format of this report.
     """
-    if format not in FORMATS:
-        raise ConfigError(f"`format` must be one of {list(FORMATS)}, got {format!r}.")
-    return FORMATS[format](report)
+    formats = FORMATS[type(report)]
+    if format not in formats:
+        raise ConfigError(f"`format` must be one of {list(formats)}, got {format!r}.")
+    return formats[format](report)
 
 
-def save(report: AuditReport, folder: str | Path) -> tuple[Path, Path, Path]:
-    """Write ``report.json``, ``report.html`` and ``report.md``, whole or not at all: `AuditReport.save`."""
-    return report.save(folder)
+def load(path: str | Path) -> Report:
+    """The report in a JSON file, of whichever kind its ``schema`` says it is.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or it holds none.
+    """
+    try:
+        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        plain = None  # `AuditReport.load` says what is wrong
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    kind = next((kind for kind in (DisparityReport, ImpactReport) if schema == kind.SCHEMA), AuditReport)
+    return kind.load(path)

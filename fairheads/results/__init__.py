@@ -2,7 +2,24 @@
 
 from fairheads.results.audit import AuditReport, DataInfo, GroupShare, ModelInfo
 from fairheads.results.comparison import Comparison
-from fairheads.results.disparity import RATES, DisparityReport, Gap, GroupRates
+from fairheads.results.disparity import DisparityReport
+from fairheads.results.impact import ImpactReport, ImpactRow, ImpactTable
+from fairheads.results.metric import (
+    CRITERIA,
+    RATES,
+    SCORES,
+    CalibrationBin,
+    Conditional,
+    Contrast,
+    Criterion,
+    Curves,
+    Distances,
+    Gap,
+    GapNull,
+    Group,
+    Metric,
+    Stratum,
+)
 from fairheads.results.number import Number, undefined
 from fairheads.results.pathway import (
     MEANING,
@@ -17,30 +34,45 @@ from fairheads.results.pathway import (
     Verdict,
 )
 from fairheads.results.record import json_schema, json_text
-from fairheads.results.schema import audit_schema
+from fairheads.results.schema import audit_schema, disparity_schema
 
 __all__ = [
+    "CRITERIA",
     "MEANING",
     "RATES",
+    "SCORES",
     "AuditReport",
+    "CalibrationBin",
     "Comparison",
+    "Conditional",
+    "Contrast",
+    "Criterion",
+    "Curves",
     "DataInfo",
     "DisparityReport",
+    "Distances",
     "Effect",
     "Evidence",
     "Flips",
     "Gap",
-    "GroupRates",
+    "GapNull",
+    "Group",
     "GroupShare",
+    "ImpactReport",
+    "ImpactRow",
+    "ImpactTable",
     "LabelBias",
     "LayerReport",
     "MeritCurve",
+    "Metric",
     "ModelInfo",
     "Number",
     "PathwayReport",
+    "Stratum",
     "TwinSummary",
     "Verdict",
     "audit_schema",
+    "disparity_schema",
     "json_schema",
     "json_text",
     "undefined",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fairheads.results import _audit_figure, _audit_text, _disparity_views, _pathway_html
+from fairheads.results import _audit_figure, _audit_text, _disparity_figures, _disparity_html, _pathway_html
 from fairheads.results import _markup as html
-from fairheads.results._words import amount, capital, count, rate_name, recipe
-from fairheads.results.disparity import DISCLAIMER, RATES
+from fairheads.results._disparity_tables import DISCLAIMER, apart
+from fairheads.results._words import amount, capital, count, recipe
 
 if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport, GroupShare
@@ -25,9 +25,10 @@ def sections(report: AuditReport, level: int) -> str:
         html.heading(level, "Does the network treat people of equal merit differently?"),
         *_verdicts(report, level + 1),
         html.heading(level, "Decisions by group"),
-        _disparity_views.rates_table(report.disparity, RATES),
-        f'<div class="figures">{_disparity_views.figure(report.disparity)}<div>{_explained()}</div></div>',
-        _disparity_views.gaps_table(report.disparity),
+        _disparity_html.core_rates(report.disparity),
+        f'<div class="figures">{_disparity_figures.figure(report.disparity)}<div>{_explained(report)}</div></div>',
+        _disparity_html.gaps_table(report.disparity),
+        _disparity_html.legend(report.disparity),
         f"<p>{DISCLAIMER}</p>",
         html.heading(level, "Layer by layer"),
         *(_pathway_html.layer_table(pathway) for pathway in report.pathways.values()),
@@ -47,11 +48,11 @@ def sections(report: AuditReport, level: int) -> str:
 
 def _lead(report: AuditReport) -> str:
     gap = report.disparity.gaps["selection_rate"]
-    pair = f", {html.name(gap.highest)} above {html.name(gap.lowest)}" if gap.highest else ""
+    pair = f", {html.name(gap.highest)} above {html.name(gap.lowest)}" if apart(gap) else ""
     return (
         f'<p class="soft">{html.name(report.model.architecture, 80)}, {count(report.model.parameters)} parameters; '
         f"{_audit_text.sample(report)}.</p>\n"
-        f"<p>Accuracy {html.estimate(report.disparity.overall.accuracy)}. "
+        f"<p>Accuracy {html.estimate(report.disparity.metrics['accuracy'].overall)}. "
         f"Demographic-parity difference {html.estimate(gap.difference)}{pair}.</p>"
     )
 
@@ -70,8 +71,8 @@ def _verdicts(report: AuditReport, level: int) -> list[str]:
     return parts
 
 
-def _explained() -> str:
-    return html.definitions([(capital(rate_name(rate)), capital(meaning)) for rate, meaning in RATES.items()])
+def _explained(report: AuditReport) -> str:
+    return _disparity_html.explained(report.disparity, tuple(report.disparity.metrics))
 
 
 def _data(report: AuditReport, level: int) -> list[str]:

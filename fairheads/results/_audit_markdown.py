@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fairheads.results import _audit_text, _disparity_views, _pathway_text
+from fairheads.results import _audit_text, _disparity_markdown, _pathway_text
+from fairheads.results._markdown import inert, name, pipes
 from fairheads.results._words import (
     VERDICT_NAME,
     amount,
@@ -18,41 +17,19 @@ from fairheads.results._words import (
     interval,
     met,
     people,
-    rate_name,
     recipe,
     sentence,
 )
-from fairheads.results.disparity import DISCLAIMER
 
 if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport
     from fairheads.results.number import Number
     from fairheads.results.pathway import PathwayReport
 
-RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
-
-
-def inert(text: str) -> str:
-    """Text that Markdown, HTML in Markdown and the usual extensions leave as it is."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    escaped = re.sub(r"([\\`*_{}\[\]#|~$!@])", r"\\\1", escaped)
-    return re.sub(r"(?i)(https?|ftp|mailto|www)([:.])", r"\1\\\2", escaped)
-
-
-def name(text: str, length: int = 60) -> str:
-    """A name from data."""
-    return inert(clip(text, length))
-
 
 def told(number: Number) -> str:
     """A number with its interval, or the reason why there is none."""
     return estimate(number) if number.reason is None else f"{estimate(number)} ({name(number.reason, 300)})"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; cells are Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def sections(report: AuditReport) -> list[str]:
@@ -61,12 +38,12 @@ def sections(report: AuditReport) -> list[str]:
     parts = [
         f"{name(report.model.architecture)}, {count(report.model.parameters)} parameters; "
         f"{_audit_text.sample(report)}. "
-        f"Accuracy {told(report.disparity.overall.accuracy)}. "
+        f"Accuracy {told(report.disparity.metrics['accuracy'].overall)}. "
         f"Demographic-parity difference {told(gap.difference)}.",
         "## Does the network treat people of equal merit differently?",
         *(paragraph for pathway in report.pathways.values() for paragraph in _verdict(pathway)),
         "## Decisions by group",
-        *_disparity(report),
+        *_disparity_markdown.core_sections(report.disparity),
         "## Evidence",
         *(_evidence(pathway) for pathway in report.pathways.values()),
         "## Data and model",
@@ -104,33 +81,7 @@ def _verdict(report: PathwayReport) -> list[str]:
         "\n".join(f"- {fact}" for fact in facts),
     ]
     head = ["layer", "swap, sd of the logit", "erasure, selection rate", "group probe AUC"]
-    return [*parts, table(head, rows)] if rows else parts
-
-
-def _disparity(report: AuditReport) -> list[str]:
-    disparity = report.disparity
-    rows = [
-        [name(group, 40), count(rates.n), *(estimate(getattr(rates, rate)) for rate in RATES)]
-        for group, rates in disparity.groups.items()
-    ]
-    gaps = [
-        [
-            rate_name(rate),
-            estimate(gap.difference),
-            estimate(gap.ratio),
-            name(gap.highest, 40) if gap.highest else "none",
-            name(gap.lowest, 40) if gap.lowest else "none",
-        ]
-        for rate, gap in disparity.gaps.items()
-    ]
-    missing = [f"- not estimable: {inert(clip(reason, 300))}" for reason in _disparity_views.missing(disparity)]
-    parts = [
-        table(["group", "rows", *(rate_name(rate) for rate in RATES)], rows),
-        table(["gap in", "difference", "ratio", "highest", "lowest"], gaps),
-        "\n".join(missing),
-        DISCLAIMER,
-    ]
-    return [part for part in parts if part]
+    return [*parts, pipes(head, rows)] if rows else parts
 
 
 def _evidence(report: PathwayReport) -> str:
@@ -142,7 +93,7 @@ def _evidence(report: PathwayReport) -> str:
     if not rows:
         return f"{name(report.group)}: no evidence was gathered, because {inert(clip(report.reason, 500))}."
     head = [f"{name(report.group)} beside {name(report.reference)}", "kind", "value", "compared with", "condition"]
-    return table(head, rows)
+    return pipes(head, rows)
 
 
 def _data(report: AuditReport) -> list[str]:
@@ -160,7 +111,7 @@ def _data(report: AuditReport) -> list[str]:
     told = [_audit_text.overlap(report), _audit_text.unseen(report), *(clip(note, 500) for note in report.notes)]
     lines = [f"- {inert(text)}" for text in told if text]
     lines += [f"- {name(what)}: {name(how, 300)}" for what, how in recipe(report.model.training)]
-    return [table(head, rows), "\n".join(lines)]
+    return [pipes(head, rows), "\n".join(lines)]
 
 
 def _origin(report: AuditReport) -> str:

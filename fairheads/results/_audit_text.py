@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fairheads.results import _disparity_views, _pathway_text
+from fairheads.results import _disparity_text, _pathway_text
+from fairheads.results._disparity_tables import apart
 from fairheads.results._text import wrapped
 from fairheads.results._words import amount, clip, count, rate_name
 
@@ -79,7 +80,7 @@ def unseen(report: AuditReport) -> str | None:
 def gate(report: AuditReport) -> str:
     """Accuracy and demographic-parity difference in a line."""
     gap = report.disparity.gaps["selection_rate"]
-    pair = f" ({clip(gap.highest, 24)} above {clip(gap.lowest, 24)})" if gap.highest else ""
+    pair = f" ({clip(gap.highest, 24)} above {clip(gap.lowest, 24)})" if apart(gap) else ""
     return f"demographic-parity difference {gap.difference}{pair}"
 
 
@@ -89,13 +90,13 @@ def summary_lines(report: AuditReport, evidence: bool = False) -> list[str]:
     lines = [
         f"{clip(model.name, 40)} on {clip(data.name, 40)}",
         *wrapped(f"{clip(model.architecture, 60)}, {count(model.parameters)} parameters; {sample(report)}"),
-        *wrapped(f"accuracy {report.disparity.overall.accuracy}; {gate(report)}"),
+        *wrapped(f"accuracy {report.disparity.metrics['accuracy'].overall}; {gate(report)}"),
     ]
     for pathway in report.pathways.values():
         lines += ["", *_pathway_text.head_lines(pathway)]
         tables = [_pathway_text.layer_lines(pathway), _pathway_text.evidence_lines(pathway) if evidence else []]
         lines += [line for table in tables if table for line in ("", *table)]
-    lines += ["", *_disparity_views.summary_lines(report.disparity)]
+    lines += ["", *_disparity_text.core_lines(report.disparity)]
     told = [overlap(report), unseen(report), *(clip(note, 500) for note in report.notes)]
     notes = [line for note in told if note for line in wrapped(f"- {note}", "")]
     return [*lines, "", *notes]

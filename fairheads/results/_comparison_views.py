@@ -79,7 +79,7 @@ def _pathways(report: AuditReport) -> list[tuple[bool, PathwayReport | None]]:
 
 def _model_cells(report: AuditReport) -> list[str]:
     gap = report.disparity.demographic_parity_difference
-    return [amount(report.disparity.overall.accuracy.value), estimate(gap)]
+    return [amount(report.disparity.metrics["accuracy"].overall.value), estimate(gap)]
 
 
 def _group_cells(pathway: PathwayReport | None) -> list[str]:
@@ -112,7 +112,7 @@ def table(comparison: Comparison, links: Mapping[str, str]) -> str:
     for name, report in comparison.reports.items():
         for _, pathway in _pathways(report):
             disparity = report.disparity
-            numbers = (disparity.overall.accuracy, disparity.demographic_parity_difference)
+            numbers = (disparity.metrics["accuracy"].overall, disparity.demographic_parity_difference)
             label = html.name(name)
             label = f'<a href="{html.escape(links[name])}">{label}</a>' if name in links else label
             whole = [label, *(html.estimate(number) for number in numbers)]
@@ -153,8 +153,8 @@ def figure(comparison: Comparison) -> str:
         ax = plot(comparison)
     caption = "Accuracy against demographic-parity difference, with 95 % intervals. Further left is a smaller gap."
     parts = [
-        f"{clip(name, 40)}: accuracy {estimate(report.disparity.overall.accuracy)}, demographic-parity difference "
-        f"{estimate(report.disparity.demographic_parity_difference)}"
+        f"{clip(name, 40)}: accuracy {estimate(report.disparity.metrics['accuracy'].overall)}, "
+        f"demographic-parity difference {estimate(report.disparity.demographic_parity_difference)}"
         for name, report in comparison.reports.items()
     ]
     return html_figure(ax, "; ".join(parts) + ".", caption)
@@ -169,7 +169,7 @@ def plot(comparison: Comparison, ax: Axes | None = None) -> Axes:
     xs: list[float] = [0.0]
     ys: list[float] = []
     for name, report in comparison.reports.items():
-        gap, accuracy = report.disparity.demographic_parity_difference, report.disparity.overall.accuracy
+        gap, accuracy = report.disparity.demographic_parity_difference, report.disparity.metrics["accuracy"].overall
         if math.isnan(gap.value) or math.isnan(accuracy.value):
             continue
         seen = look(name, comparison.reports)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from fairheads.results._words import NOT_ESTIMABLE, clip, clip_middle, interval, printable, typeset
+from fairheads.results._words import EXACT, EXACT_MEANS, NOT_ESTIMABLE, clip, clip_middle, interval, printable, typeset
 from fairheads.results._words import amount as plain_amount
 from fairheads.results.number import Number
 
@@ -42,18 +42,19 @@ def amount(value: float) -> str:
     return typeset(plain_amount(value))
 
 
-def number(value: float, low: float | None = None, high: float | None = None) -> str:
-    """A value and its interval, which may break between the two only."""
+def number(value: float, low: float | None = None, high: float | None = None, exact: bool = False) -> str:
+    """A value and its interval, which may break between the two only; ``exact`` marks it."""
     bounds = interval(low, high)
+    mark = f'<abbr title="{EXACT_MEANS}">{EXACT}</abbr>' if exact else ""
     shown = f'<span class="n">{amount(value)}</span>'
-    return f'{shown} <span class="n i">{typeset(bounds)}</span>' if bounds else shown
+    return f'{shown} <span class="n i">{typeset(bounds)}{mark}</span>' if bounds else shown
 
 
 def estimate(value: Number) -> str:
     """A `Number`, or why there is none."""
     if value.reason is not None and plain_amount(value.value) == NOT_ESTIMABLE:
         return f'{NOT_ESTIMABLE} <span class="soft">({prose(value.reason)})</span>'
-    return number(value.value, value.low, value.high)
+    return number(value.value, value.low, value.high, value.conservative)
 
 
 def heading(level: int, inner: str) -> str:

@@ -11,6 +11,16 @@ from fairheads.results.number import Number
 
 NOT_ESTIMABLE = "not estimable"
 
+EXACT = "†"
+EXACT_MEANS = (
+    f"{EXACT} exact interval, taken where rows are few or a rate is near 0 or 1: it covers at least its confidence, "
+    "mostly more."
+)
+"""The mark of intervals that are wider than they would have to be, and what it stands for."""
+
+SPELT = {"auc": "AUC", "brier": "Brier score", "theil": "Theil index"}
+"""Metrics whose names are not English words."""
+
 VERDICT_NAME: dict[str, str] = {
     "compensating_head": "Compensating head",
     "consistent_with_compensating_head": "Consistent with a compensating head",
@@ -37,20 +47,32 @@ TAG_MEANS: dict[str, str] = {
 
 
 def amount(value: float) -> str:
-    """A rate or an effect: three decimals, never ``-0.000``."""
-    return NOT_ESTIMABLE if math.isnan(value) else f"{value:z.3f}"
+    """A rate or an effect: three decimals, never ``-0.000``; fewer where a score runs into the hundreds."""
+    if math.isnan(value):
+        return NOT_ESTIMABLE
+    if abs(value) >= 1e9:
+        return f"{value:.4g}"
+    return f"{value:z.3f}" if abs(value) < 100 else f"{value:,.1f}" if abs(value) < 1e5 else f"{value:,.0f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval in brackets; nothing where there is none."""
-    if low is None or high is None or math.isnan(low) or math.isnan(high):
+    """An interval in brackets, open where it has no bound on one side; nothing where there is none."""
+    low, high = (None if bound is None or not math.isfinite(bound) else bound for bound in (low, high))
+    if low is None and high is None:
         return ""
-    return f"[{amount(low)}, {amount(high)}]"
+    left = "(no lower bound" if low is None else f"[{amount(low)}"
+    return f"{left}, no upper bound)" if high is None else f"{left}, {amount(high)}]"
 
 
 def estimate(number: Number) -> str:
-    """A number with its interval; the reason of a missing one is told elsewhere."""
-    return f"{amount(number.value)} {interval(number.low, number.high)}".strip()
+    """A number with its interval, marked where that is an exact one; the reason of a missing one is told elsewhere."""
+    bounds = interval(number.low, number.high)
+    return f"{amount(number.value)} {bounds}{EXACT if number.conservative and bounds else ''}".strip()
+
+
+def percent(share: float) -> str:
+    """A confidence or a share of people, in whole or broken percent."""
+    return f"{100 * share:g} %"
 
 
 def count(n: int) -> str:
@@ -113,7 +135,7 @@ def sentence(text: str) -> str:
 
 def rate_name(rate: str) -> str:
     """``true_positive_rate`` in words."""
-    return rate.replace("_", " ")
+    return SPELT.get(rate, rate.replace("_", " "))
 
 
 def met(passed: bool | None) -> str:

@@ -100,7 +100,7 @@ class AuditReport(Shown):
         """A row a group: verdict, effect, twins, retention, flips, and the model's accuracy and parity difference."""
         import pandas as pd
 
-        gap, accuracy = self.disparity.demographic_parity_difference, self.disparity.overall.accuracy
+        gap, accuracy = self.disparity.demographic_parity_difference, self.disparity.metrics["accuracy"].overall
         rows = [
             {
                 "model": self.model.name,

@@ -20,7 +20,10 @@ class Number:
     n : int
         Rows the value rests on.
     low, high : float, optional
-        95 % interval.
+        95 % interval; a ``low`` without a ``high`` has no upper bound.
+    conservative : bool
+        Whether the interval is an exact one, taken because there are few rows or the rate is near 0 or 1: it covers
+        at least its confidence, as a rule more.
     """
 
     value: float
@@ -28,6 +31,7 @@ class Number:
     low: float | None = field(default=None, metadata=OMIT)
     high: float | None = field(default=None, metadata=OMIT)
     reason: str | None = field(default=None, metadata=OMIT)
+    conservative: bool = field(default=False, metadata=OMIT)
 
     _schema_rule: ClassVar[dict[str, Any]] = {
         "if": {"properties": {"value": {"type": "null"}}},
@@ -44,8 +48,9 @@ class Number:
         if math.isnan(self.value):
             return f"not estimable ({self.reason})"
         text = format(self.value, spec)
-        if self.low is not None and self.high is not None:
-            text += f" [{format(self.low, spec)}, {format(self.high, spec)}]"
+        if self.low is not None:
+            high = "no upper bound)" if self.high is None else f"{format(self.high, spec)}]"
+            text += f" [{format(self.low, spec)}, {high}{'†' if self.conservative else ''}"
         return text
 
     def __str__(self) -> str:

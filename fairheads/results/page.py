@@ -5,13 +5,23 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from fairheads.results import _audit_html, _audit_markdown, _audit_text
+from fairheads.results import (
+    _audit_html,
+    _audit_markdown,
+    _audit_text,
+    _disparity_html,
+    _disparity_markdown,
+    _disparity_tables,
+    _disparity_text,
+)
 from fairheads.results._audit_text import DISCLAIMER
+from fairheads.results._markdown import name
 from fairheads.results._stylesheet import page_style
 from fairheads.results._words import clip
 
 if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport
+    from fairheads.results.disparity import DisparityReport
 
 
 def html_document(title: str, body: str, data: str, data_id: str) -> str:
@@ -56,5 +66,31 @@ def text_page(report: AuditReport) -> str:
 
 def markdown_page(report: AuditReport) -> str:
     """The report in brief as Markdown, with a title; names from data stay inert."""
-    title = f"# {_audit_markdown.name(report.model.name)} on {_audit_markdown.name(report.data.name)}"
+    title = f"# {name(report.model.name)} on {name(report.data.name)}"
     return "\n\n".join([title, *_audit_markdown.sections(report)]) + "\n"
+
+
+def disparity_html_page(report: DisparityReport) -> str:
+    """The disparity report as one HTML file, itself inside as JSON, in the element ``fairheads-disparity``."""
+    sections = "\n".join(_disparity_html.sections(report, level=2))
+    body = f"<h1>{_disparity_html.title(report)}</h1>\n{sections}\n<p>{_disparity_tables.DISCLAIMER}</p>"
+    title = _disparity_tables.titled(clip(report.name, 60) if report.name else "")
+    return html_document(title, body, report.to_json(), "fairheads-disparity")
+
+
+def disparity_text_page(report: DisparityReport) -> str:
+    """The disparity report as text of at most 100 columns."""
+    return "\n".join([*_disparity_text.summary_lines(report), "", _disparity_tables.DISCLAIMER]) + "\n"
+
+
+def disparity_markdown_page(report: DisparityReport) -> str:
+    """The disparity report as Markdown, with a title; names from data stay inert."""
+    return (
+        "\n\n".join(
+            [
+                f"# {_disparity_tables.titled(name(report.name) if report.name else '')}",
+                *_disparity_markdown.sections(report),
+            ]
+        )
+        + "\n"
+    )

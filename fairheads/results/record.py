@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -22,8 +23,8 @@ def to_plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f for f in dataclasses.fields(value) if f.metadata.get("json", True)]
         plain = {f.name: to_plain(getattr(value, f.name)) for f in fields}
-        optional = {f.name for f in fields if f.default is None and f.metadata.get("omit", False)}
-        return {k: v for k, v in plain.items() if v is not None or k not in optional}
+        optional = {f.name: f.default for f in fields if f.metadata.get("omit", False)}
+        return {k: v for k, v in plain.items() if k not in optional or v != optional[k]}
     if isinstance(value, dict):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -49,8 +50,8 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
     if kind is Any:
         return plain
     if origin in (typing.Union, types.UnionType):
-        if plain is None and type(None) in get_args(kind):
-            return None
+        if type(plain) in get_args(kind):
+            return plain
         return _read(next(a for a in get_args(kind) if a is not type(None)), plain, where)
     if origin is typing.Literal:
         if plain in get_args(kind):
@@ -71,7 +72,7 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
 
 
 def _read_fields(kind: Any, plain: dict[str, Any], where: str) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind) if f.metadata.get("json", True)}
     unknown = sorted(set(plain) - set(fields))
     missing = sorted(
@@ -86,6 +87,11 @@ def _read_fields(kind: Any, plain: dict[str, Any], where: str) -> Any:
         return kind(**values)
     except ValueError as error:
         raise InputError(f"{where} is not a fairheads result: {error}.") from error
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def json_text(plain: Any) -> str:

@@ -1,4 +1,4 @@
-"""The JSON Schema of report files, as the package ships it."""
+"""The JSON Schemas of report files, as the package ships them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 SCHEMA_FILE = "audit-1.schema.json"
+DISPARITY_SCHEMA_FILE = "disparity-1.schema.json"
 
 
 def audit_schema() -> dict[str, Any]:
@@ -17,6 +18,21 @@ def audit_schema() -> dict[str, Any]:
     >>> audit_schema()["$ref"]
     '#/$defs/AuditReport'
     """
-    text = resources.files("fairheads.results").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    return _schema(SCHEMA_FILE)
+
+
+def disparity_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every ``report.json`` of schema ``fairheads/disparity/1`` keeps to.
+
+    Examples
+    --------
+    >>> disparity_schema()["$ref"]
+    '#/$defs/DisparityReport'
+    """
+    return _schema(DISPARITY_SCHEMA_FILE)
+
+
+def _schema(file: str) -> dict[str, Any]:
+    text = resources.files("fairheads.results").joinpath(file).read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

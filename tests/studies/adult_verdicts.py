@@ -64,7 +64,7 @@ def one_run(kind: str, epochs: int, seed: int, work: str) -> dict[str, Any]:
             "erasure": [layer.erasure.value for layer in path.layers],
             "probe_auc": [layer.probe_auc.value for layer in path.layers],
         }
-    row["accuracy"] = report.disparity.overall.accuracy.value
+    row["accuracy"] = report.disparity.metrics["accuracy"].overall.value
     row["gap"] = report.disparity.demographic_parity_difference.value
     row["without_twins"] = audit(bundle, test).pathways["Female"].verdict
     file.write_text(json.dumps(row))

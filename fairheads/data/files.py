@@ -1,0 +1,64 @@
+"""Files and folders of tables: which there are, of what kind, and one line for whatever goes wrong in reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from fairheads.errors import FairheadsError, InputError
+
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+def tables_in(path: Path) -> list[Path]:
+    """The file, or the tables in the folder and its folders, by name.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or no table in the folder.
+    """
+    if path.is_dir():
+        found = [
+            file
+            for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).parts)
+            if file.is_file()
+            and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+            and {".csv", ".parquet", ".pq"} & set(file.suffixes)
+        ]
+        if not found:
+            raise InputError(f"there is no CSV or Parquet file in the folder {str(path)!r}.")
+        return found
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}.")
+    return [path]
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file is to be read as Parquet, by its name or else its first bytes."""
+    if {".parquet", ".pq"} & set(file.suffixes):
+        return True
+    with file.open("rb") as opened:
+        return ".csv" not in file.suffixes and opened.read(4) == b"PAR1"
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turns whatever goes wrong in reading a file into one line that names it."""
+    try:
+        yield
+    except (FairheadsError, MemoryError):
+        raise
+    except ImportError as error:
+        raise InputError("reading Parquet needs pyarrow: pip install 'fairheads[parquet]'.") from error
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{file.name} cannot be read as a table: {reason}") from error
+
+
+def partitions(path: Path) -> dict[str, str | None]:
+    """Columns that the names of the folders give."""
+    pairs = [part.partition("=") for part in path.parts[:-1] if "=" in part]
+    return {unquote(name): None if value == NO_PARTITION else unquote(value) for name, _, value in pairs}
