@@ -1,5 +1,35 @@
 """Differentiable fairness constraints: ``constraint(logits, y, group) -> scalar``."""
 
-from fairheads.constraints.parity import Constraint, demographic_parity
+from fairheads.constraints.constraint import Constraint, Violations
+from fairheads.constraints.distributions import DistributionConstraint, mmd, wasserstein
+from fairheads.constraints.parity import (
+    accuracy_equality,
+    conditional_parity,
+    demographic_parity,
+    equal_opportunity,
+    equalized_odds,
+    linear_fractional,
+    predictive_equality,
+)
+from fairheads.constraints.rates import RateConstraint
+from fairheads.constraints.record import CONSTRAINTS, constraint_from_dict
+from fairheads.constraints.statistics import Statistic
 
-__all__ = ["Constraint", "demographic_parity"]
+__all__ = [
+    "CONSTRAINTS",
+    "Constraint",
+    "DistributionConstraint",
+    "RateConstraint",
+    "Statistic",
+    "Violations",
+    "accuracy_equality",
+    "conditional_parity",
+    "constraint_from_dict",
+    "demographic_parity",
+    "equal_opportunity",
+    "equalized_odds",
+    "linear_fractional",
+    "mmd",
+    "predictive_equality",
+    "wasserstein",
+]

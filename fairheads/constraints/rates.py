@@ -1,0 +1,200 @@
+"""Constraints on rates: statistics of every group from soft cells, compared pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairheads.constraints import penalties
+from fairheads.constraints.assignment import Assignment
+from fairheads.constraints.constraint import Constraint, Violations
+from fairheads.constraints.levels import AtGradient, AtLevels, Levels, Weights
+from fairheads.constraints.processes import joined_sum
+from fairheads.constraints.statistics import Statistic
+from fairheads.errors import ConfigError
+
+
+class RateConstraint(Constraint):
+    """Equal statistics in all groups, compared pair by pair on soft decisions.
+
+    A batch becomes soft cells: sums of scores and of rows by label, stratum and group. Statistics are ratios of
+    weighted sums of cells, so that on scores of 0 and 1 they are the rates of the decisions.
+
+    Parameters
+    ----------
+    kind : "squared", "absolute" or "log_sum_exp"
+        Squared pulls gently near parity and hard far from it; absolute pulls alike everywhere beyond the tolerance (a
+        hinge) and can overshoot; log_sum_exp is a smooth largest gap, which for many groups spends the pull on the
+        worst pairs instead of on all. Squared and absolute are summed over pairs.
+    tolerance : float
+        Gap in the soft statistic that costs nothing.
+    smoothing : float
+        Width, in units of the gap, over which log_sum_exp averages the largest gaps. Smaller is nearer to the maximum
+        and less smooth.
+    memory : float in [0, 1)
+        Decay of running counts over batches, for groups that batches can lack; .9 remembers about 10 batches. Values
+        then come from the running counts, and the gradient from the batch as if it were their mean: a group that the
+        batch lacks has gradient 0, and that of a group with few rows is not blown up. 0 makes the constraint a
+        function of the batch alone: a pair of groups of which the batch lacks one adds nothing.
+    groups, favourable, link, temperature
+        See `Constraint`.
+    strata : int
+        Number of strata. Above 1 groups are compared within each, weighted by its share of the rows, and a call needs
+        the stratum of every row.
+
+    Raises
+    ------
+    ConfigError
+        On a setting outside its range.
+
+    Notes
+    -----
+    Soft parity is not parity of decisions: read the disparity of the trained network from its decisions, or use
+    `fairheads.training.Lagrangian`, whose multipliers follow the decisions. Under ``torch.distributed`` the statistics
+    are those of the rows of all processes.
+    """
+
+    name: str
+    statistics: tuple[Statistic, ...]
+    _cells: Tensor
+    _batches: Tensor
+
+    def __init__(
+        self,
+        *,
+        kind: str = "squared",
+        tolerance: float = 0.0,
+        smoothing: float = 0.01,
+        memory: float = 0.0,
+        groups: int | None = None,
+        favourable: int | None = None,
+        link: str = "sigmoid",
+        temperature: float = 1.0,
+        strata: int = 1,
+    ) -> None:
+        super().__init__(groups=groups, favourable=favourable, link=link, temperature=temperature, strata=strata)
+        penalties.check(kind, tolerance, smoothing)
+        if not 0 <= memory < 1:
+            raise ConfigError(f"`memory` must lie in [0, 1), got {memory}.")
+        self.kind, self.tolerance, self.smoothing, self.memory = kind, tolerance, smoothing, memory
+        self.by_label = any(statistic.by_label for statistic in self.statistics)
+        self.within_label = all(statistic.within_label for statistic in self.statistics)
+        self._weights = Weights.of(self.statistics, self.by_label)
+        self._in_use = self._weights
+        self.register_buffer("_cells", torch.zeros(0, 0), persistent=memory > 0)
+        self.register_buffer("_batches", torch.zeros(()), persistent=memory > 0)
+
+    def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
+        # The gradient is written out down to what autograd has to know: the logits, or the softmax above them.
+        known = self.scores(logits) if self.favourable is not None else logits
+        with torch.no_grad():
+            scores = known if self.favourable is not None else self.scores(logits)
+            cells = self.assignment(y, group, strata, scores)
+            sums = self._remembering(self._sums((scores,), cells))
+            levels = self._levels(sums[0], sums[-1])
+            value, slope = penalties.penalty(levels.value, levels.defined, self.kind, self.tolerance, self.smoothing)
+            if self.strata > 1:
+                shares = self._shares(sums[-1])
+                value, slope = value * shares, slope * shares[:, None]
+            gradient = levels.to_scores(slope, cells)
+            if self.favourable is None and self.link == "sigmoid":
+                gradient = gradient * torch.addcmul(scores, scores, scores, value=-1)
+                if self.temperature != 1:
+                    gradient = gradient / self.temperature
+        return AtGradient.apply(known, value.sum(), gradient.view_as(known))  # type: ignore[no-any-return]
+
+    def rates(
+        self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, hard: bool = False
+    ) -> Tensor:
+        """Every statistic in every stratum and group, (statistics, strata, groups); NaN where undefined.
+
+        Soft and differentiable, or ``hard``: the rates of the decisions. Of this batch alone, whatever the memory.
+        """
+        values = self.decisions(logits) if hard else self.scores(logits)
+        cells = self.assignment(y, group, strata, values)
+        with torch.no_grad():
+            levels = self._levels(*self._sums((values,), cells))
+        rates = torch.where(levels.defined, AtLevels.apply(values, levels, cells), float("nan"))
+        return rates.reshape(len(self.statistics), self.strata, -1)
+
+    def violations(
+        self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, tolerance: float
+    ) -> Violations:
+        """How far every group lies above and below the middle of the extreme groups, less half the tolerance.
+
+        Shape (2, statistics * strata, groups): above, then below. None exceeds 0 exactly when no two groups differ by
+        more than ``tolerance``.
+        """
+        scores, decisions = self.scores(logits), self.decisions(logits)
+        with torch.no_grad():
+            cells = self.assignment(y, group, strata, scores)
+            sums = self._remembering(self._sums((scores, decisions), cells))
+            levels, hard = self._levels(sums[0], sums[-1]), self._levels(sums[1], sums[-1])
+        soft = AtLevels.apply(scores, levels, cells)
+        return Violations(
+            _from_the_middle(soft, levels.defined, tolerance), _from_the_middle(hard.value, hard.defined, tolerance)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {"name": self.name, "kind": self.kind, "tolerance": self.tolerance}
+        if self.kind == "log_sum_exp":
+            plain["smoothing"] = self.smoothing
+        if self.memory > 0:
+            plain["memory"] = self.memory
+        return {**plain, **super().to_dict()}
+
+    def _sums(self, values: tuple[Tensor, ...], cells: Assignment) -> Tensor:
+        """Sums of each of ``values`` and of rows in every cell of all processes, (values + 1, cells)."""
+        return joined_sum(cells.add(torch.stack([*values, torch.ones_like(values[0])])))
+
+    def _remembering(self, sums: Tensor) -> Tensor:
+        """In training mode with memory the running mean over batches, which takes ``sums`` in; else ``sums``."""
+        if self.memory == 0 or not self.training:
+            return sums
+        self._cells = self.memory * self._remembered(sums) + sums
+        self._batches = self.memory * self._batches.to(sums) + 1
+        return self._cells / self._batches
+
+    def _remembered(self, sums: Tensor) -> Tensor:
+        """The running cells in the shape of ``sums``; groups that are new start at 0."""
+        if self._cells.shape == sums.shape:
+            return self._cells.to(sums)
+        if self._cells.numel() == 0:
+            return torch.zeros_like(sums)
+        if len(self._cells) != len(sums):
+            raise ConfigError("a constraint with memory serves one objective; make another for the next.")
+        blocks = (2 if self.by_label else 1) * self.strata
+        before = self._cells.to(sums).reshape(len(sums), blocks, -1)
+        new = sums.shape[1] // blocks - before.shape[2]
+        return torch.nn.functional.pad(before, (0, new)).reshape(sums.shape)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """The running cells take their shape from what is loaded: it depends on the groups that were seen."""
+        saved = state_dict.get(f"{prefix}_cells")
+        if saved is not None:
+            self._cells = torch.zeros_like(saved, device=self._cells.device)
+            blocks = (2 if self.by_label else 1) * self.strata
+            self._most_groups = max(self._most_groups, saved.shape[-1] // blocks)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _levels(self, total: Tensor, rows: Tensor) -> Levels:
+        if self._in_use.all.dtype != total.dtype or self._in_use.all.device != total.device:
+            self._in_use = self._weights.like(total)
+        return Levels.of(total, rows, self._in_use, self.strata)
+
+    def _shares(self, rows: Tensor) -> Tensor:
+        """Weight of every statistic in every stratum: the stratum's share of the rows."""
+        weight = rows.reshape(-1, self.strata, rows.shape[0] // self.blocks).sum((0, 2))
+        return (weight / weight.sum().clamp(min=1e-12)).repeat(len(self.statistics))
+
+
+def _from_the_middle(levels: Tensor, defined: Tensor, tolerance: float) -> Tensor:
+    highest = torch.where(defined, levels, -torch.inf).amax(1, keepdim=True)
+    lowest = torch.where(defined, levels, torch.inf).amin(1, keepdim=True)
+    comparable = defined & (defined.sum(1, keepdim=True) > 1)
+    away = levels - torch.where(comparable, (highest + lowest) / 2, 0.0)
+    return torch.where(comparable, torch.stack([away, -away]) - tolerance / 2, 0.0)
+
