@@ -75,15 +75,18 @@ def _hooked(module: nn.Module, layer: nn.Module, name: str, act: Callable[[Tenso
 
 
 @contextmanager
-def tap_outputs(module: nn.Module, names: Sequence[str], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
+def tap_outputs(
+    module: nn.Module, names: Sequence[str], keep: Callable[[str, Tensor], None], *, live: bool = False
+) -> Iterator[None]:
     """While open, every forward pass calls ``keep(name, copy of the output)`` for each named layer.
 
-    A layer that a pass calls more than once is refused.
+    The copy is cut from the graph, unless ``live``: then a loss on it reaches the network. A layer that a pass calls
+    more than once is refused.
     """
     found = [(name, find_layer(module, name)) for name in names]
 
     def keeping(name: str) -> Callable[[Tensor], None]:
-        return lambda output: keep(name, output.detach().clone())
+        return lambda output: keep(name, (output if live else output.detach()).clone())
 
     with ExitStack() as taps:
         for name, layer in found:

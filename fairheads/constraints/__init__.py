@@ -13,12 +13,14 @@ from fairheads.constraints.parity import (
 )
 from fairheads.constraints.rates import RateConstraint
 from fairheads.constraints.record import CONSTRAINTS, constraint_from_dict
+from fairheads.constraints.state import Growing
 from fairheads.constraints.statistics import Statistic
 
 __all__ = [
     "CONSTRAINTS",
     "Constraint",
     "DistributionConstraint",
+    "Growing",
     "RateConstraint",
     "Statistic",
     "Violations",

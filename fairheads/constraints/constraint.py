@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairheads.constraints.assignment import Assignment, Recorded, Shared, Whole
 from fairheads.constraints.processes import joined_max
+from fairheads.constraints.state import Growing
 from fairheads.errors import ConfigError, InputError
 
 LINKS = ("sigmoid", "identity")
@@ -27,7 +28,7 @@ class Violations:
     hard: Tensor
 
 
-class Constraint(nn.Module):
+class Constraint(Growing):
     """A differentiable measure of disparity on a batch: ``constraint(logits, y, group) -> scalar``.
 
     Parameters
@@ -138,7 +139,7 @@ class Constraint(nn.Module):
         return torch.sigmoid(logits if self.temperature == 1 else logits / self.temperature)
 
     def decisions(self, logits: Tensor) -> Tensor:
-        """The decision of each row as 0 or 1, (n,), without gradient; the score itself where the link is the identity."""
+        """Decision of each row, 0 or 1, (n,), without gradient; where the link is the identity, the score."""
         logits = logits.detach()
         if self.favourable is not None:
             return (logits.argmax(1) == self.favourable).to(logits.dtype)

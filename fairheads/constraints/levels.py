@@ -114,7 +114,7 @@ class AtLevels(Function):
         return levels.value
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         return ctx.levels.to_scores(slope, ctx.cells), None, None
 
@@ -128,6 +128,6 @@ class AtGradient(Function):
         return value
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
         return slope * ctx.gradient, None, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,6 +56,7 @@ class RateConstraint(Constraint):
     are those of the rows of all processes.
     """
 
+    growing = ("_cells",)
     name: str
     statistics: tuple[Statistic, ...]
     _cells: Tensor
@@ -104,7 +104,7 @@ class RateConstraint(Constraint):
                 gradient = gradient * torch.addcmul(scores, scores, scores, value=-1)
                 if self.temperature != 1:
                     gradient = gradient / self.temperature
-        return AtGradient.apply(known, value.sum(), gradient.view_as(known))  # type: ignore[no-any-return]
+        return AtGradient.apply(known, value.sum(), gradient.view_as(known))  # type: ignore[no-any-return,no-untyped-call]
 
     def rates(
         self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, hard: bool = False
@@ -117,7 +117,8 @@ class RateConstraint(Constraint):
         cells = self.assignment(y, group, strata, values)
         with torch.no_grad():
             levels = self._levels(*self._sums((values,), cells))
-        rates = torch.where(levels.defined, AtLevels.apply(values, levels, cells), float("nan"))
+        at: Tensor = AtLevels.apply(values, levels, cells)  # type: ignore[no-untyped-call]
+        rates = torch.where(levels.defined, at, float("nan"))
         return rates.reshape(len(self.statistics), self.strata, -1)
 
     def violations(
@@ -133,7 +134,7 @@ class RateConstraint(Constraint):
             cells = self.assignment(y, group, strata, scores)
             sums = self._remembering(self._sums((scores, decisions), cells))
             levels, hard = self._levels(sums[0], sums[-1]), self._levels(sums[1], sums[-1])
-        soft = AtLevels.apply(scores, levels, cells)
+        soft = AtLevels.apply(scores, levels, cells)  # type: ignore[no-untyped-call]
         return Violations(
             _from_the_middle(soft, levels.defined, tolerance), _from_the_middle(hard.value, hard.defined, tolerance)
         )
@@ -149,6 +150,11 @@ class RateConstraint(Constraint):
     def _sums(self, values: tuple[Tensor, ...], cells: Assignment) -> Tensor:
         """Sums of each of ``values`` and of rows in every cell of all processes, (values + 1, cells)."""
         return joined_sum(cells.add(torch.stack([*values, torch.ones_like(values[0])])))
+
+    def _count(self, group: Tensor) -> tuple[int, bool]:
+        """Running cells that were loaded may know of more groups than this batch shows."""
+        self._most_groups = max(self._most_groups, self._cells.shape[1] // self.blocks)
+        return super()._count(group)
 
     def _remembering(self, sums: Tensor) -> Tensor:
         """In training mode with memory the running mean over batches, which takes ``sums`` in; else ``sums``."""
@@ -166,19 +172,9 @@ class RateConstraint(Constraint):
             return torch.zeros_like(sums)
         if len(self._cells) != len(sums):
             raise ConfigError("a constraint with memory serves one objective; make another for the next.")
-        blocks = (2 if self.by_label else 1) * self.strata
-        before = self._cells.to(sums).reshape(len(sums), blocks, -1)
-        new = sums.shape[1] // blocks - before.shape[2]
+        before = self._cells.to(sums).reshape(len(sums), self.blocks, -1)
+        new = sums.shape[1] // self.blocks - before.shape[2]
         return torch.nn.functional.pad(before, (0, new)).reshape(sums.shape)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """The running cells take their shape from what is loaded: it depends on the groups that were seen."""
-        saved = state_dict.get(f"{prefix}_cells")
-        if saved is not None:
-            self._cells = torch.zeros_like(saved, device=self._cells.device)
-            blocks = (2 if self.by_label else 1) * self.strata
-            self._most_groups = max(self._most_groups, saved.shape[-1] // blocks)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _levels(self, total: Tensor, rows: Tensor) -> Levels:
         if self._in_use.all.dtype != total.dtype or self._in_use.all.device != total.device:
@@ -197,4 +193,3 @@ def _from_the_middle(levels: Tensor, defined: Tensor, tolerance: float) -> Tenso
     comparable = defined & (defined.sum(1, keepdim=True) > 1)
     away = levels - torch.where(comparable, (highest + lowest) / 2, 0.0)
     return torch.where(comparable, torch.stack([away, -away]) - tolerance / 2, 0.0)
-

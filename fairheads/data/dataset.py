@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +21,13 @@ BLOCK = 512
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some rows: ``inputs`` by name (first axis = rows), label, group code and row id of each."""
+    """Some rows: ``inputs`` by name (first axis = rows), label, group code, row id and, if there are any, stratum."""
 
     inputs: dict[str, NDArray[Any]]
     y: NDArray[np.int64]
     group: NDArray[np.int64]
     row_id: NDArray[np.int64]
+    strata: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -34,7 +35,11 @@ class Batch:
     def take(self, index: slice | NDArray[Any]) -> Batch:
         """The rows at ``index``."""
         return Batch(
-            {k: v[index] for k, v in self.inputs.items()}, self.y[index], self.group[index], self.row_id[index]
+            {k: v[index] for k, v in self.inputs.items()},
+            self.y[index],
+            self.group[index],
+            self.row_id[index],
+            None if self.strata is None else self.strata[index],
         )
 
 
@@ -47,6 +52,7 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         np.concatenate([b.y for b in batches]),
         np.concatenate([b.group for b in batches]),
         np.concatenate([b.row_id for b in batches]),
+        None if first.strata is None else np.concatenate([b.strata for b in batches if b.strata is not None]),
     )
 
 
@@ -85,6 +91,8 @@ class Dataset:
         What reports call the data.
     row_id : array (n,) of int, optional
         Identity of each row, by default its position.
+    strata : array (n,) of int, optional
+        Codes from 0 of strata within which a conditional constraint compares groups.
     batch_size : int
         Rows a batch when the caller iterates. It never changes a result: audits cut their own blocks.
     preprocess : TableEncoder, optional
@@ -114,6 +122,7 @@ class Dataset:
         feature_names: Sequence[str] | None = None,
         name: str = "",
         row_id: ArrayLike | None = None,
+        strata: ArrayLike | None = None,
         batch_size: int = BLOCK,
         preprocess: TableEncoder | None = None,
         unseen: Mapping[str, int] | None = None,
@@ -132,6 +141,7 @@ class Dataset:
         self.group, self.group_names = _codes(_same_length("group", np.asarray(group), n), group_names)
         ids = np.arange(n) if row_id is None else np.asarray(row_id)
         self.row_id = _same_length("row_id", ids, n).astype(np.int64)
+        self.strata = None if strata is None else _strata(_same_length("strata", np.asarray(strata), n))
         if batch_size < 1:
             raise InputError(f"`batch_size` must be at least 1, got {batch_size}.")
         self.name, self.batch_size, self.preprocess = name, batch_size, preprocess
@@ -151,19 +161,31 @@ class Dataset:
 
     def rows(self) -> Batch:
         """All rows as one batch (no copy)."""
-        return Batch(self.inputs, self.y, self.group, self.row_id)
+        return Batch(self.inputs, self.y, self.group, self.row_id, self.strata)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of every group (axis 0) with label 0 and 1 (axis 1), shape (groups, 2)."""
+        cells = np.bincount(2 * self.group + self.y, minlength=2 * len(self.group_names))
+        return cells.reshape(-1, 2).astype(np.int64)
 
     def take(self, index: ArrayLike) -> Dataset:
         """The data set of the rows at ``index`` (positions or a boolean mask), which keep their row ids."""
-        part = self.rows().take(np.asarray(index))
+        return self._with(self.rows().take(np.asarray(index)))
+
+    def relabelled(self, y: ArrayLike) -> Dataset:
+        """The same rows with other labels, (n,)."""
+        return self._with(replace(self.rows(), y=np.asarray(y)))
+
+    def _with(self, rows: Batch) -> Dataset:
         return Dataset(
-            part.inputs,
-            part.y,
-            part.group,
+            rows.inputs,
+            rows.y,
+            rows.group,
             group_names=self.group_names,
             feature_names=self.feature_names,
             name=self.name,
-            row_id=part.row_id,
+            row_id=rows.row_id,
+            strata=rows.strata,
             batch_size=self.batch_size,
             preprocess=self.preprocess,
             unseen=self.unseen,
@@ -202,6 +224,12 @@ def _binary(y: NDArray[Any]) -> NDArray[np.int64]:
         shown = ", ".join(repr(v) for v in list(dict.fromkeys(y.ravel().tolist()))[:4])
         raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got values {shown}.")
     return y.astype(np.int64)
+
+
+def _strata(strata: NDArray[Any]) -> NDArray[np.int64]:
+    if strata.ndim != 1 or strata.dtype.kind not in "iu" or (len(strata) and strata.min() < 0):
+        raise InputError(f"`strata` must hold whole numbers from 0, one a row, got {strata.dtype} {strata.shape}.")
+    return strata.astype(np.int64)
 
 
 def _codes(group: NDArray[Any], names: Sequence[str] | None) -> tuple[NDArray[np.int64], tuple[str, ...]]:

@@ -1,0 +1,125 @@
+"""Training under a tolerance: multipliers that rise while decisions break it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairheads.constraints import Constraint
+from fairheads.errors import ConfigError
+from fairheads.training.objective import Constrained, weight_of
+from fairheads.training.tasks import Task, binary_cross_entropy
+
+INFEASIBLE = 100.0
+"""What a unit of broken tolerance costs when checkpoints are judged: feasible first, then the task's loss."""
+
+
+class Lagrangian(Constrained):
+    """The task's loss under ``no two groups differ by more than tolerance``, by an augmented Lagrangian.
+
+    Every group and statistic has a multiplier for lying too high and one for lying too low. The loss is
+    ``task + sum_k [multiplier_k + damping * hard_k]_+ * soft_k``; after a step ``multiplier_k`` becomes
+    ``[multiplier_k + rate * hard_k]_+``. Here ``soft`` is the violation of the soft decisions, which has a gradient,
+    and ``hard`` that of the decisions, which is what the user means.
+
+    Parameters
+    ----------
+    constraint : Constraint
+        What is compared. Its ``kind`` and ``tolerance`` play no part here. With ``memory`` (.9, say) the multipliers
+        follow running rates, which are less noisy and later; with small or rare groups use it.
+    tolerance : float
+        Largest difference between two groups that is allowed, in units of the statistic: .02 allows selection rates
+        of .30 and .32.
+    rate : float
+        Step of the multipliers. Higher reaches the tolerance sooner and swings more.
+    damping : float
+        Answer to the violation of the moment (the augmented term); it damps the swings of the multipliers and makes
+        noise of the batch act as a penalty.
+    task : callable
+        See `Objective`.
+
+    Attributes
+    ----------
+    multipliers : Tensor (2, statistics * strata, groups)
+        For lying too high, then too low. Before the first batch it is empty.
+
+    References
+    ----------
+    Bertsekas, Constrained Optimization and Lagrange Multiplier Methods, 1982, chapter 2; Cotter et al., JMLR 2019
+    (soft violations for the gradient, hard ones for the multipliers).
+
+    Notes
+    -----
+    The tolerance is met on the training rows, up to chance. Read it on rows of their own with their interval.
+
+    Examples
+    --------
+    >>> from fairheads.constraints import equalized_odds
+    >>> Lagrangian(equalized_odds(), tolerance=0.05).to_dict()["tolerance"]
+    0.05
+    """
+
+    growing = ("multipliers",)
+    multipliers: Tensor
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        tolerance: float = 0.02,
+        *,
+        rate: float = 0.1,
+        damping: float = 1.0,
+        task: Task = binary_cross_entropy,
+    ) -> None:
+        super().__init__(constraint, task)
+        if not rate > 0:
+            raise ConfigError(f"`rate` must be above 0, got {rate}.")
+        self.tolerance, self.rate, self.damping = weight_of(tolerance, "tolerance"), rate, weight_of(damping, "damping")
+        self.register_buffer("multipliers", torch.zeros(0))
+        self._seen: list[Tensor] = []
+
+    def constraint_loss(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
+        found = self.constraint.violations(logits, y, group, strata, tolerance=self.tolerance)
+        if self.multipliers.shape != found.hard.shape:
+            self.multipliers = _padded(self.multipliers, found.hard)
+        pull = (self.multipliers + self.damping * found.hard).clamp_(min=0)
+        if self.training:
+            self._seen.append(found.hard)
+        return (pull * found.soft).sum()
+
+    def step(self) -> None:
+        """Move the multipliers by the violations of the batches since the last step (their mean)."""
+        if self._seen:
+            broken = self._seen[0] if len(self._seen) == 1 else torch.stack(self._seen).mean(0)
+            self.multipliers = (self.multipliers + self.rate * broken).clamp_(min=0)
+            self._seen.clear()
+
+    @property
+    def price(self) -> Tensor:
+        """What a unit of tolerance would be worth in units of the loss, for every statistic and stratum."""
+        return self.multipliers.sum((0, 2)) / 2
+
+    @torch.no_grad()
+    def judge(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> float:
+        """The task's loss, plus 100 times the largest violation by decisions."""
+        was = self.training
+        try:
+            self.eval()
+            broken = self.constraint.violations(logits, y, group, strata, tolerance=self.tolerance).hard
+            # Both sides of the middle bear half of the excess.
+            return float(self.task_loss(logits, y, group) + INFEASIBLE * 2 * broken.amax().clamp(min=0))
+        finally:
+            self.train(was)
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = {"name": "lagrangian", "tolerance": self.tolerance, "rate": self.rate, "damping": self.damping}
+        return {**plain, **super().to_dict()}
+
+
+def _padded(multipliers: Tensor, like: Tensor) -> Tensor:
+    """Multipliers in the shape of ``like``; groups that are new start at 0."""
+    if multipliers.numel() == 0 or multipliers.ndim != like.ndim or like.shape[-1] < multipliers.shape[-1]:
+        return torch.zeros_like(like)
+    return torch.nn.functional.pad(multipliers.to(like), (0, like.shape[-1] - multipliers.shape[-1]))

@@ -1,0 +1,124 @@
+"""What every objective shares: a loss module that may learn from the data before training and from every step."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fairheads.constraints import Constraint, Growing
+from fairheads.data import Dataset, Stream
+from fairheads.errors import ConfigError, InputError
+from fairheads.training.tasks import Task, binary_cross_entropy, task_name
+
+
+class Objective(Growing):
+    """What training minimises on a batch: ``objective(logits, y, group) -> scalar``, a module like torch's own losses.
+
+    Three lines put it into any training loop::
+
+        objective = Lagrangian(demographic_parity(), tolerance=0.02)
+        loss = objective(logits, y, group)   # in place of the task's loss
+        objective.step()                     # after optimizer.step()
+
+    Its state (multipliers, weights of groups, running counts) is in ``state_dict()`` and belongs into checkpoints. An
+    objective with parameters (`Adversarial`) needs them in the optimiser beside those of the network. In ``eval()``
+    mode a call changes no state.
+
+    Parameters
+    ----------
+    task : callable
+        ``task(logits, y)`` gives the loss of every row, (n,): `binary_cross_entropy`, `cross_entropy`,
+        `squared_error` of `fairheads.training`, or the caller's own.
+    """
+
+    outputs: int | None
+    """Width of the network's output; None where the task decides."""
+
+    def __init__(self, task: Task = binary_cross_entropy) -> None:
+        super().__init__()
+        self.task = task
+        self.outputs = 1 if task is binary_cross_entropy else None
+
+    def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
+        """Scalar loss of a batch; arguments as in `fairheads.constraints.Constraint.forward`."""
+        return self.task_loss(logits, y, group)
+
+    def task_loss(self, logits: Tensor, y: Tensor, group: Tensor) -> Tensor:
+        """Mean loss of the task."""
+        return self.task(logits, y).mean()
+
+    def step(self) -> None:
+        """What follows the optimiser's step."""
+
+    def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
+        """Learn what there is to learn from the training rows; returns the rows to train on."""
+        return data
+
+    def attached(self, net: nn.Module) -> AbstractContextManager[object]:
+        """While open, the objective sees the layer of ``net`` it looks at, where it looks at one."""
+        return nullcontext()
+
+    @torch.no_grad()
+    def judge(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> float:
+        """One number for early stopping, smaller is better; by default the loss in eval mode."""
+        was, value = self.training, float("nan")
+        try:
+            value = float(self.eval()(logits, y, group, strata))
+        finally:
+            self.train(was)
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record from which `objective_from_dict` makes the objective again."""
+        return {} if self.task is binary_cross_entropy else {"task": task_name(self.task)}
+
+
+class Constrained(Objective):
+    """An objective that adds a term of its constraint to the task's loss.
+
+    The two terms can be taken on different rows: ``task_loss`` on the batch, ``constraint_loss`` on a side batch in
+    which no group is missing (`fairheads.training.BalancedRows`).
+    """
+
+    def __init__(self, constraint: Constraint, task: Task = binary_cross_entropy) -> None:
+        super().__init__(task)
+        if not isinstance(constraint, Constraint):
+            raise ConfigError(f"`constraint` must be a Constraint, got {type(constraint).__name__}.")
+        self.constraint = constraint
+
+    def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
+        return self.task_loss(logits, y, group) + self.constraint_loss(logits, y, group, strata)
+
+    def constraint_loss(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
+        """What the constraint adds."""
+        raise NotImplementedError
+
+    def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
+        groups = known_groups(data)
+        if self.constraint.groups not in (None, groups):
+            raise ConfigError(
+                f"`groups` of the constraint is {self.constraint.groups}, but the data have {groups}:"
+                f" {list(data.group_names)}."
+            )
+        self.constraint.groups = groups
+        return data
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "constraint": self.constraint.to_dict()}
+
+
+def known_groups(data: Dataset | Stream) -> int:
+    """The number of groups of the training rows; with one there is nothing to compare."""
+    if len(data.group_names) < 2:
+        raise InputError(f"`data` must have at least two groups to compare, got {list(data.group_names)}.")
+    return len(data.group_names)
+
+
+def weight_of(value: float, name: str = "weight") -> float:
+    """``value``, checked."""
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"`{name}` must be at least 0 and finite, got {value}.")
+    return value

@@ -1,0 +1,53 @@
+"""What a network is trained for, apart from parity: a loss for every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fairheads.errors import ConfigError
+
+Task = Callable[[Tensor, Tensor], Tensor]
+"""Logits and labels in, a loss for every row (n,) out."""
+
+
+def _one(logits: Tensor) -> Tensor:
+    return logits[:, 0] if logits.ndim == 2 else logits
+
+
+def binary_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Of one logit a row, (n,) or (n, 1), and labels in [0, 1]."""
+    logits = _one(logits)
+    return functional.binary_cross_entropy_with_logits(logits, y.to(logits.dtype), reduction="none")
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Of one logit a class, (n, C), and whole numbers from 0."""
+    return functional.cross_entropy(logits, y, reduction="none")
+
+
+def squared_error(logits: Tensor, y: Tensor) -> Tensor:
+    """Of one score a row, (n,) or (n, 1), and numbers."""
+    return torch.square(_one(logits) - y)
+
+
+TASKS: dict[str, Task] = {task.__name__: task for task in (binary_cross_entropy, cross_entropy, squared_error)}
+"""The tasks that a training record can name."""
+
+
+def task_name(task: Task) -> str:
+    """What a training record calls the task; the caller's own are named by module and name."""
+    known = next((name for name, each in TASKS.items() if each is task), None)
+    return known or f"{getattr(task, '__module__', '?')}:{getattr(task, '__qualname__', type(task).__qualname__)}"
+
+
+def task_of(name: str) -> Task:
+    """The task that a training record names."""
+    if name not in TASKS:
+        raise ConfigError(
+            f"the training record names the task {name!r}, which is the caller's own; pass the objective."
+        )
+    return TASKS[name]
