@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,26 +48,9 @@ class TableEncoder:
         InputError
             If no column is left, or a number is missing or infinite.
         """
-        numeric: dict[str, tuple[float, float]] = {}
-        categories: dict[str, tuple[str, ...]] = {}
-        for name, values in columns.items():
-            if name in ignore:
-                continue
-            if values.dtype.kind in "iufb":
-                mean, sd = float(_numbers(name, values).mean()), float(values.std())
-                numeric[name] = (mean, sd if sd > 0 else 1.0)
-            else:
-                categories[name] = tuple(np.unique(_text(values)).tolist())
-                if len(categories[name]) > MAX_CATEGORIES:
-                    raise InputError(
-                        f"column {name!r} is text with {len(categories[name]):,} different values (at most"
-                        f" {MAX_CATEGORIES:,}); if it is an identifier or free text, drop it."
-                    )
-        if not numeric and not categories:
-            raise InputError(
-                "no input column is left after the label, the group and the dropped columns are taken away."
-            )
-        return cls(numeric=numeric, categories=categories, ignored=tuple(ignore))
+        fitter = EncoderFitter(ignore=ignore)
+        fitter.update(columns)
+        return fitter.encoder
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -120,6 +104,120 @@ class TableEncoder:
             categories={str(k): tuple(str(c) for c in v) for k, v in plain["categories"].items()},
             ignored=tuple(str(c) for c in plain["ignored"]),
         )
+
+
+class EncoderFitter:
+    """Fits a `TableEncoder` batch by batch, in memory that does not grow with the rows.
+
+    Parameters
+    ----------
+    ignore : sequence of str
+        Columns that are no inputs.
+
+    Notes
+    -----
+    Means and standard deviations are merged by the update of Chan, Golub & LeVeque (1983, Algorithms for computing
+    the sample variance), with the rounding error of every batch mean carried along: however the rows are cut, they
+    differ from those of all rows at once by less than 1e-12, relative to the standard deviation or, where that is
+    larger, to the mean; standard deviations also where the mean is 1e9 times as large. Categories are the same to
+    the letter.
+
+    Examples
+    --------
+    >>> fitter = EncoderFitter()
+    >>> for ages, work in (([20, 30], ["a", "b"]), ([40, 50], ["c", "a"])):
+    ...     fitter.update({"age": np.array(ages), "work": np.array(work)})
+    >>> fitter.encoder.numeric["age"][0], fitter.encoder.categories["work"]
+    (35.0, ('a', 'b', 'c'))
+    """
+
+    def __init__(self, *, ignore: Sequence[str] = ()) -> None:
+        self.ignored = tuple(ignore)
+        self._numbers: dict[str, _Spread] = {}
+        self._texts: dict[str, set[str]] = {}
+
+    def update(self, columns: Columns) -> None:
+        """Takes in some rows.
+
+        Raises
+        ------
+        InputError
+            If a number is missing or infinite, a text column has too many values, or the columns are not those of the
+            rows before, of the same types.
+        """
+        inputs = {name: values for name, values in columns.items() if name not in self.ignored}
+        known = self._numbers.keys() | self._texts.keys()
+        if known and known != inputs.keys():
+            raise InputError(f"every batch must have the columns {sorted(known)}, got {sorted(inputs)}.")
+        for name, values in inputs.items():
+            is_number = values.dtype.kind in "iufb"
+            if name in (self._texts if is_number else self._numbers):
+                raise InputError(f"column {name!r} must be numbers in every batch or text in every batch, got both.")
+            if is_number:
+                self._numbers.setdefault(name, _Spread()).add(_numbers(name, values))
+                continue
+            found = self._texts.setdefault(name, set())
+            found.update(np.unique(_text(values)).tolist())
+            if len(found) > MAX_CATEGORIES:
+                raise InputError(
+                    f"column {name!r} is text with {len(found):,} different values (at most"
+                    f" {MAX_CATEGORIES:,}); if it is an identifier or free text, drop it."
+                )
+
+    @property
+    def encoder(self) -> TableEncoder:
+        """The encoder of the rows so far.
+
+        Raises
+        ------
+        InputError
+            If no column is left.
+        """
+        if not self._numbers and not self._texts:
+            raise InputError(
+                "no input column is left after the label, the group and the dropped columns are taken away."
+            )
+        return TableEncoder(
+            numeric={name: spread.mean_and_sd for name, spread in self._numbers.items()},
+            categories={name: tuple(sorted(found)) for name, found in self._texts.items()},
+            ignored=self.ignored,
+        )
+
+
+@dataclass
+class _Spread:
+    """Number, mean (as ``near`` plus a small ``rest``), sum of squared deviations and range of some numbers."""
+
+    n: int = 0
+    parts: int = 0
+    near: float = 0.0
+    rest: float = 0.0
+    squares: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        n = len(values)
+        if n == 0:
+            return
+        near = float(values.mean())
+        around = values - near
+        rest = float(around.mean())  # what rounding took from the mean
+        squares = float((around * around).sum()) - n * rest * rest
+        if self.n == 0:
+            self.near = near
+        step = (near - self.near) + (rest - self.rest)
+        total = self.n + n
+        self.rest += step * (n / total)
+        self.squares += squares + step * step * (self.n * (n / total))
+        self.parts += 1
+        self.n, self.low, self.high = total, min(self.low, float(values.min())), max(self.high, float(values.max()))
+
+    @property
+    def mean_and_sd(self) -> tuple[float, float]:
+        sd = 0.0 if self.low >= self.high else math.sqrt(max(self.squares, 0.0) / self.n)
+        mean = self.near if self.parts == 1 else self.near + self.rest  # of one part to the bit what numpy says
+        return mean, sd if sd > 0 else 1.0
 
 
 def _numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:

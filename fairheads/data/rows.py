@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairheads.data.dataset import Dataset
+from fairheads.data.dataset import Batch, Dataset
 from fairheads.errors import InputError
 
+if TYPE_CHECKING:
+    from fairheads.data.stream import Stream
 
-def row_hashes(data: Dataset) -> NDArray[np.uint64]:
+_MERGED_AT_LEAST = 1 << 16
+"""Hashes that are gathered before they are merged, so that small batches do not cost a sort each."""
+
+
+def row_hashes(data: Batch | Dataset) -> NDArray[np.uint64]:
     """A 64-bit hash of the content of every row (inputs as fed to the network, and label), shape (n,).
 
     Rows with the same content have the same hash; which rows they are, and in what order, plays no part. The group is
@@ -26,16 +34,52 @@ def row_hashes(data: Dataset) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True, eq=False)
 class RowRecord:
-    """The distinct rows of a training set, as sorted hashes (u,) and how often each occurs (u,)."""
+    """The distinct rows of a training set, as sorted hashes (u,) and how often each occurs (u,): 16 bytes a row.
+
+    Records add up: that of some rows plus that of others is the record of all of them.
+
+    Examples
+    --------
+    >>> data = Dataset([[0.0], [1.0], [0.0]], [0, 1, 0], [0, 0, 1])
+    >>> parts = RowRecord.of(data.take([0, 1])) + RowRecord.of(data.take([2]))
+    >>> parts.counts.sum(), parts.digest == RowRecord.of(data).digest
+    (np.int64(3), True)
+    """
 
     hashes: NDArray[np.uint64]
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, data: Dataset) -> RowRecord:
-        """The record of the rows of ``data``."""
-        hashes, counts = np.unique(row_hashes(data), return_counts=True)
-        return cls(hashes, counts.astype(np.int64))
+    def of(cls, data: Dataset | Stream) -> RowRecord:
+        """The record of the rows of ``data``; of a stream it takes one pass, and is the same as in memory.
+
+        While a stream is read, up to four times the 16 bytes per distinct row are held, and never all rows.
+        """
+        record = cls(np.zeros(0, np.uint64), np.zeros(0, np.int64))
+        held: list[NDArray[np.uint64]] = []
+        for batch in _batches(data):
+            held.append(row_hashes(batch))
+            if sum(map(len, held)) >= max(_MERGED_AT_LEAST, len(record.hashes) // 4):
+                record, held = record + cls._of_hashes(held), []
+        return record + cls._of_hashes(held) if held else record
+
+    @classmethod
+    def _of_hashes(cls, hashes: list[NDArray[np.uint64]]) -> RowRecord:
+        distinct, counts = np.unique(np.concatenate(hashes), return_counts=True)
+        return cls(distinct, counts.astype(np.int64))
+
+    def __add__(self, other: RowRecord) -> RowRecord:
+        large, small = (self, other) if len(self.hashes) >= len(other.hashes) else (other, self)
+        place = np.searchsorted(large.hashes, small.hashes)
+        known = np.zeros(len(place), bool)
+        inside = place < len(large.hashes)
+        known[inside] = large.hashes[place[inside]] == small.hashes[inside]
+        counts = large.counts.copy()
+        counts[place[known]] += small.counts[known]
+        new = ~known
+        return RowRecord(
+            np.insert(large.hashes, place[new], small.hashes[new]), np.insert(counts, place[new], small.counts[new])
+        )
 
     @property
     def n(self) -> int:
@@ -56,11 +100,11 @@ class RowRecord:
         """
         return 1.0 - float((self.counts == 1).sum()) / max(self.n, 1)
 
-    def seen(self, data: Dataset) -> int:
+    def seen(self, data: Dataset | Stream) -> int:
         """How many rows of ``data`` equal a training row."""
-        return int(np.isin(row_hashes(data), self.hashes).sum())
+        return sum(int(np.isin(row_hashes(batch), self.hashes).sum()) for batch in _batches(data))
 
-    def refuse_overlap(self, data: Dataset, *, of: str = "the model") -> tuple[float, float]:
+    def refuse_overlap(self, data: Dataset | Stream, *, of: str = "the model") -> tuple[float, float]:
         """Share of rows of ``data`` that equal a training row, and the share that duplicates explain.
 
         Raises
@@ -76,3 +120,7 @@ class RowRecord:
                 f" {expected:.1%}: an audit needs rows that {of} was not trained on."
             )
         return share, expected
+
+
+def _batches(data: Dataset | Stream) -> Iterable[Batch]:
+    return [data.rows()] if isinstance(data, Dataset) else data

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fairheads.errors import ConfigError
-from fairheads.results import AuditReport, DisparityReport, ImpactReport, page
+from fairheads.results import AuditReport, DisparityReport, Front, ImpactReport, page
 
-Report = AuditReport | DisparityReport | ImpactReport
+Report = AuditReport | DisparityReport | Front | ImpactReport
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
     AuditReport: {
@@ -25,6 +25,13 @@ FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
         "md": page.disparity_markdown_page,
         "html": page.disparity_html_page,
         "csv": DisparityReport.to_csv,
+    },
+    Front: {
+        "text": lambda front: f"{front.summary()}\n",
+        "json": Front.to_json,
+        "md": Front.markdown,
+        "html": Front.page,
+        "csv": Front.to_csv,
     },
     ImpactReport: {
         "text": lambda report: f"{report.summary()}\n",
@@ -64,5 +71,5 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kind = next((kind for kind in (DisparityReport, ImpactReport) if schema == kind.SCHEMA), AuditReport)
+    kind = next((kind for kind in (DisparityReport, Front, ImpactReport) if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

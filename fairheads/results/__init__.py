@@ -3,6 +3,9 @@
 from fairheads.results.audit import AuditReport, DataInfo, GroupShare, ModelInfo
 from fairheads.results.comparison import Comparison
 from fairheads.results.disparity import DisparityReport
+from fairheads.results.front import Front
+from fairheads.results.front_points import FrontPoint, FrontSetting, dominated
+from fairheads.results.front_reports import TrainedReport, front_of
 from fairheads.results.impact import ImpactReport, ImpactRow, ImpactTable
 from fairheads.results.metric import (
     CRITERIA,
@@ -34,7 +37,7 @@ from fairheads.results.pathway import (
     Verdict,
 )
 from fairheads.results.record import json_schema, json_text
-from fairheads.results.schema import audit_schema, disparity_schema
+from fairheads.results.schema import audit_schema, disparity_schema, front_schema
 
 __all__ = [
     "CRITERIA",
@@ -54,6 +57,9 @@ __all__ = [
     "Effect",
     "Evidence",
     "Flips",
+    "Front",
+    "FrontPoint",
+    "FrontSetting",
     "Gap",
     "GapNull",
     "Group",
@@ -69,10 +75,14 @@ __all__ = [
     "Number",
     "PathwayReport",
     "Stratum",
+    "TrainedReport",
     "TwinSummary",
     "Verdict",
     "audit_schema",
     "disparity_schema",
+    "dominated",
+    "front_of",
+    "front_schema",
     "json_schema",
     "json_text",
     "undefined",

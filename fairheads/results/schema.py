@@ -8,6 +8,7 @@ from typing import Any
 
 SCHEMA_FILE = "audit-1.schema.json"
 DISPARITY_SCHEMA_FILE = "disparity-1.schema.json"
+FRONT_SCHEMA_FILE = "front-1.schema.json"
 
 
 def audit_schema() -> dict[str, Any]:
@@ -30,6 +31,17 @@ def disparity_schema() -> dict[str, Any]:
     '#/$defs/DisparityReport'
     """
     return _schema(DISPARITY_SCHEMA_FILE)
+
+
+def front_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every ``front.json`` of schema ``fairheads/front/1`` keeps to.
+
+    Examples
+    --------
+    >>> front_schema()["$ref"]
+    '#/$defs/Front'
+    """
+    return _schema(FRONT_SCHEMA_FILE)
 
 
 def _schema(file: str) -> dict[str, Any]:
