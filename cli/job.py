@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import counted
@@ -25,6 +26,11 @@ class Job:
     batch_size: int
     learning_rate: float
     schedule: str
+    clip_norm: float | None
+    side_batch: int | None
+    patience: int | None
+    checkpoint: Path | None
+    device: str | None
     test: float
     validation: float
     seed: int
@@ -47,6 +53,11 @@ class Job:
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
                 schedule=self.schedule,
+                clip_norm=self.clip_norm,
+                side_batch=self.side_batch,
+                patience=self.patience,
+                checkpoint=self.checkpoint,
+                device=self.device,
                 test=0.0 if self.test_table is not None else self.test,
                 validation=self.validation,
                 seed=self.seed,

@@ -139,8 +139,8 @@ def planned(text: str, options: ObjectiveOptions, *, out: Path, overwrite: bool)
     from fairheads.errors import ConfigError
 
     sweep = parsed(text)
-    refuse_sweep_of(sweep.option, options.objective)
-    if getattr(options, sweep.option) is not None:
+    refuse_sweep_of(sweep.option, options)
+    if sweep.option in options.numbers:
         raise ConfigError(f"give either `--{sweep.option}` or `--sweep {sweep.option}=...`, not both.")
     made = tuple(objective_of(options.having(sweep.option, value)) for value in sweep.values)
     old = _replaced(out, overwrite=overwrite)

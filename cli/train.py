@@ -16,13 +16,22 @@ from .sweep import planned
 @table_options
 @objective_options
 @click.option(
-    "--sweep", metavar="OPTION=V,V,...", help="A network for each value of weight or tolerance, and their front."
+    "--sweep",
+    metavar="OPTION=V,V,...",
+    help="A network for each value of weight, tolerance, share or rate, and their front.",
 )
 @click.option("--hidden", default="128,128,128", show_default=True, metavar="W,W,...", help="Widths of hidden layers.")
 @click.option("--epochs", type=int, default=8, show_default=True)
 @click.option("--batch-size", type=int, default=512, show_default=True)
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
 @click.option("--schedule", type=click.Choice(("cosine", "constant")), default="cosine", show_default=True)
+@click.option("--clip-norm", type=float, help="Largest norm of the gradient.")
+@click.option("--side-batch", type=int, metavar="ROWS", help="Take the constraint on a second batch, groups balanced.")
+@click.option("--patience", type=int, metavar="EPOCHS", help="End when validation rows see nothing better for so long.")
+@click.option(
+    "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Keep the run there; go on from it."
+)
+@click.option("--device", metavar="NAME", show_default="cuda where there is one", help="Where to train: cpu, cuda ...")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--group-in-inputs", is_flag=True, help="Let the network see the protected columns.")
 @click.option("--test", "test_share", type=float, default=0.2, show_default=True, help="Share held out for audits.")
@@ -41,12 +50,23 @@ def train(
     penalty: str,
     weight: float | None,
     tolerance: float | None,
+    memory: float | None,
+    control: str | None,
+    layer: str | None,
+    given_label: bool,
+    share: float | None,
+    rate: float | None,
     sweep: str | None,
     hidden: str,
     epochs: int,
     batch_size: int,
     learning_rate: float,
     schedule: str,
+    clip_norm: float | None,
+    side_batch: int | None,
+    patience: int | None,
+    checkpoint: Path | None,
+    device: str | None,
     seed: int,
     group_in_inputs: bool,
     test_share: float,
@@ -60,6 +80,7 @@ def train(
     \b
     fairheads train --data adult --objective penalized --weight 10 --out models/parity
     fairheads train --data people.csv --label hired --group sex --out models/plain
+    fairheads train --data adult --objective lagrangian --constraint equalized-odds --tolerance 0.02 --out models/odds
     fairheads train --data adult --objective penalized --sweep weight=0,1,3,10,30 --out models/sweep
 
     A published test split is held out as it is (Adult's), else --test of the rows. `fairheads audit --data` on the same
@@ -71,10 +92,19 @@ def train(
     from fairheads.nets import TwoHeadNet
 
     chosen = objective or ("unconstrained" if sweep is None else "penalized")
-    refuse_foreign(click.get_current_context(), chosen)
+    refuse_foreign(click.get_current_context(), chosen, constraint)
+    numbers = {"weight": weight, "tolerance": tolerance, "share": share, "rate": rate}
     options = ObjectiveOptions(
-        objective=chosen, constraint=constraint, penalty=penalty, weight=weight, tolerance=tolerance
+        objective=chosen,
+        constraint=constraint,
+        penalty=penalty,
+        numbers={name: value for name, value in numbers.items() if value is not None},
+        memory=memory,
+        layer=layer,
+        given_label=given_label,
     )
+    if sweep is not None and checkpoint is not None:
+        raise ConfigError("`--checkpoint` is of one run; a sweep has many.")
     if not all(part.isdecimal() for part in names(hidden)):
         raise ConfigError(f"`--hidden` must be whole numbers such as 128,128, got {hidden!r}.")
     plan = None if sweep is None else planned(sweep, options, out=out, overwrite=overwrite)
@@ -82,6 +112,8 @@ def train(
         check_free(out, overwrite=overwrite)
         made = objective_of(options)
     table = opened(source, label, group, favourable, drop, group_in_inputs=group_in_inputs)
+    if control is not None:
+        table = table.within(names(control))
     test_table = None
     if test_data is not None:
         test_table = opened(test_data, label, group, favourable, drop, group_in_inputs=group_in_inputs)
@@ -95,6 +127,11 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule=schedule,
+        clip_norm=clip_norm,
+        side_batch=side_batch,
+        patience=patience,
+        checkpoint=checkpoint,
+        device=device,
         test=test_share,
         validation=validation,
         seed=seed,
@@ -111,5 +148,8 @@ def train(
         click.echo("two heads; merge them before an audit: fairheads merge")
     elif job.holds_out:
         report, words = job.judge(bundle)
-        gap = report.demographic_parity_difference
-        click.echo(f"on {words}: accuracy {report.metrics['accuracy'].overall}, demographic-parity difference {gap}")
+        click.echo(
+            f"on {words}: accuracy {report.metrics['accuracy'].overall},"
+            f" demographic-parity difference {report.demographic_parity_difference},"
+            f" equalized-odds difference {report.criteria['equalized_odds'].difference}"
+        )

@@ -53,6 +53,8 @@ class Constraint(Growing):
     kind: str
     by_label = False
     """Whether labels are needed."""
+    conditional = False
+    """Whether groups are compared within strata, which a call then has to give."""
     within_label = False
     """Whether the mix of labels plays no part, so that a side batch may be balanced over labels too."""
 
@@ -119,7 +121,8 @@ class Constraint(Growing):
         return ", ".join(f"{key}={value!r}" for key, value in self.to_dict().items())
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Score of the favourable outcome of each row, (n,), differentiable."""
+        """Score of the favourable outcome of each row, (n,), differentiable; of half precision in float32."""
+        logits = _in_full(logits)
         if self.favourable is not None:
             if logits.ndim != 2 or logits.shape[1] <= self.favourable:
                 raise InputError(
@@ -140,7 +143,7 @@ class Constraint(Growing):
 
     def decisions(self, logits: Tensor) -> Tensor:
         """Decision of each row, 0 or 1, (n,), without gradient; where the link is the identity, the score."""
-        logits = logits.detach()
+        logits = _in_full(logits.detach())
         if self.favourable is not None:
             return (logits.argmax(1) == self.favourable).to(logits.dtype)
         if logits.ndim == 2:
@@ -154,11 +157,14 @@ class Constraint(Growing):
             got = {"y": y, "group": group, **({} if strata is None else {"strata": strata})}
             name, values = next((k, v) for k, v in got.items() if v.shape[0] != n)
             raise InputError(f"`{name}` must have one entry per row of `logits` ({n}), got {values.shape[0]}.")
+        if strata is not None and strata.ndim != 1:
+            raise InputError(f"`strata` must be codes (n,), got shape {tuple(strata.shape)}.")
         outer = self._outer(self._labels(y) if self.by_label else None, strata)
         if group.is_floating_point():
             return self._soft(group, outer, like)
         if group.ndim != 1:
             raise InputError(f"`group` must be codes (n,) or probabilities (n, K), got {tuple(group.shape)}.")
+        group = group.long()
         groups, all_recorded = self._count(group)
         cells = self.blocks * groups
         code = group if outer is None else outer * groups + group
@@ -173,16 +179,23 @@ class Constraint(Growing):
         return (2 if self.by_label else 1) * self.strata
 
     def _labels(self, y: Tensor) -> Tensor:
+        if y.ndim != 1:
+            raise InputError(f"`y` must be of shape (n,), got {tuple(y.shape)}.")
         if self.favourable is not None:
             return (y == self.favourable).long()
-        return (y > 0).long() if y.is_floating_point() or y.dtype == torch.bool else y
+        if y.device.type == "cpu" and y.dtype != torch.bool and len(y):
+            lowest, highest = (float(value) for value in torch.aminmax(y))
+            if not (lowest >= 0 and highest <= 1):
+                bad = highest if lowest >= 0 else lowest
+                raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got {bad:g}.")
+        return (y > 0).long()
 
     def _outer(self, labels: Tensor | None, strata: Tensor | None) -> Tensor | None:
         """Index of the block of cells of each row, or None where there is only one."""
-        if self.strata == 1:
+        if self.strata == 1 and not self.conditional:
             return labels
         if strata is None:
-            raise InputError(f"`strata` must be given: the constraint compares groups within {self.strata} strata.")
+            raise InputError("`strata` must be given: the constraint compares groups within strata.")
         if strata.device.type == "cpu" and len(strata):
             lowest, highest = (int(value) for value in torch.aminmax(strata))
             if lowest < 0 or highest >= self.strata:
@@ -207,9 +220,10 @@ class Constraint(Growing):
 
         Reading codes makes the host wait for an accelerator; with ``groups`` given that happens on the first call only.
         """
-        if self.groups is not None and group.device.type != "cpu" and self._seen_on_device:
-            return self.groups, False
-        self._seen_on_device = group.device.type != "cpu"
+        if not group.is_cpu:
+            if self.groups is not None and self._seen_on_device:
+                return self.groups, False
+            self._seen_on_device = True
         ends = torch.aminmax(group) if group.shape[0] else (0, 0)
         lowest, highest = int(ends[0]), int(ends[1])
         if lowest < -1 or (self.groups is not None and highest >= self.groups):
@@ -219,3 +233,8 @@ class Constraint(Growing):
         if self.groups is None:
             self._most_groups = max(joined_max(highest + 1, group.device), self._most_groups)
         return self.groups or self._most_groups, lowest >= 0
+
+
+def _in_full(logits: Tensor) -> Tensor:
+    """Half precision as float32: there a count of rows stops at 256 or 2,048."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

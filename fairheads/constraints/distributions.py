@@ -105,18 +105,23 @@ class mmd(DistributionConstraint):  # noqa: N801
         if not 0 < bandwidth < float("inf") or (link == "sigmoid" and bandwidth < 0.15):
             raise ConfigError(f"`bandwidth` must be above 0, and at least 0.15 for scores in [0, 1], got {bandwidth}.")
         self.bandwidth = bandwidth
-        # Gauss-Hermite: the kernel is the mean of cos(w d) over w ~ N(0, 1 / bandwidth^2); nodes come in pairs +-w.
-        nodes, weights = np.polynomial.hermite.hermgauss(NODES)
-        self._frequency = torch.as_tensor(nodes[NODES // 2 :] * np.sqrt(2) / bandwidth)
-        self._scale = torch.as_tensor(np.sqrt(2 * weights[NODES // 2 :] / np.sqrt(np.pi)))
+        self._frequency, self._scale = self._nodes(torch.zeros((), dtype=torch.float64))
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "bandwidth": self.bandwidth}
 
+    def _nodes(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Gauss-Hermite: the kernel is the mean of cos(w d) over w ~ N(0, 1 / bandwidth^2); nodes are pairs +-w."""
+        nodes, weights = np.polynomial.hermite.hermgauss(NODES)
+        frequency = torch.as_tensor(nodes[NODES // 2 :] * np.sqrt(2) / self.bandwidth)
+        scale = torch.as_tensor(np.sqrt(2 * weights[NODES // 2 :] / np.sqrt(np.pi)))
+        return frequency.to(like), scale.to(like)
+
     def _distances(self, scores: Tensor, y: Tensor, group: Tensor, strata: Tensor | None) -> Tensor:
         columns = self.assignment(y, group, strata, scores).matrix(scores)
-        angle = scores[:, None] * self._frequency.to(scores)
-        scale = self._scale.to(scores)
+        if self._frequency.dtype != scores.dtype or self._frequency.device != scores.device:
+            self._frequency, self._scale = self._nodes(scores)
+        angle, scale = scores[:, None] * self._frequency, self._scale
         features = torch.cat([angle.cos() * scale, angle.sin() * scale, torch.ones_like(scores)[:, None]], dim=1)
         sums = joined_with_gradient(torch.cat([features.T @ columns, (columns * columns).sum(0)[None]]))
         total, rows, squares = sums[:-2], sums[-2], sums[-1]
@@ -159,9 +164,9 @@ class wasserstein(DistributionConstraint):  # noqa: N801
         order = scores.detach().argsort()
         scores, columns = scores[order], columns[order]
         total = columns.sum(0)
-        share = columns.cumsum(0) / total.clamp(min=1e-12)
         blocks = 2 if self.by_label else 1
-        share, defined = share.reshape(len(scores), blocks, -1)[:-1], (total > 0).reshape(blocks, -1)
+        defined = (total > 0).reshape(blocks, -1)
+        share = (columns.cumsum(0) / total.clamp(min=1e-12)).reshape(len(scores), *defined.shape)[:-1]
         first, second = penalties.pairs(share.shape[2], share.device)
         apart = (share[:, :, first] - share[:, :, second]).abs()
         distance = torch.einsum("n,nbp->bp", scores[1:] - scores[:-1], apart)

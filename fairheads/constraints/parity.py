@@ -93,9 +93,10 @@ class accuracy_equality(RateConstraint):  # noqa: N801
 
 
 class conditional_parity(RateConstraint):  # noqa: N801
-    """Equal selection rates within every stratum, weighted by its share of rows; ``strata`` must be at least 2.
+    """Equal selection rates within every stratum, weighted by its share of rows.
 
-    Settings are those of `RateConstraint`. Every other named constraint takes ``strata`` as well.
+    ``strata`` is their number, at least 2; None leaves it to `fairheads.training.train`, which counts those of the
+    data. The other settings are those of `RateConstraint`. Every other named constraint takes ``strata`` as well.
 
     References
     ----------
@@ -115,7 +116,7 @@ class conditional_parity(RateConstraint):  # noqa: N801
     def __init__(
         self,
         *,
-        strata: int,
+        strata: int | None = None,
         kind: str = "squared",
         tolerance: float = 0.0,
         smoothing: float = 0.01,
@@ -125,7 +126,7 @@ class conditional_parity(RateConstraint):  # noqa: N801
         link: str = "sigmoid",
         temperature: float = 1.0,
     ) -> None:
-        if strata < 2:
+        if strata is not None and strata < 2:
             raise ConfigError(f"`strata` must be at least 2, got {strata}; use `demographic_parity` for one.")
         super().__init__(
             kind=kind,
@@ -136,8 +137,9 @@ class conditional_parity(RateConstraint):  # noqa: N801
             favourable=favourable,
             link=link,
             temperature=temperature,
-            strata=strata,
+            strata=1 if strata is None else strata,
         )
+        self.conditional = True
 
 
 class linear_fractional(RateConstraint):  # noqa: N801

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fairheads.errors import ConfigError
+
+Array = Any
+"""A NumPy array or a tensor."""
 
 KINDS = ("squared", "absolute", "log_sum_exp")
 
@@ -24,55 +29,55 @@ def check(kind: str, tolerance: float, smoothing: float) -> None:
 
 @lru_cache(maxsize=64)
 def pairs(groups: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Both sides of every pair of groups."""
-    first, second = torch.triu_indices(groups, groups, 1, device=device)
+    """Both sides of every pair of groups; the pairs of one more group come after all others."""
+    second, first = torch.tril_indices(groups, groups, -1, device=device)
     return first, second
 
 
 @lru_cache(maxsize=64)
-def contrasts(groups: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The matrix (groups, pairs) that takes levels to their differences, and its transpose."""
-    first, second = pairs(groups, device)
-    names = torch.arange(groups, device=device)[:, None]
-    matrix = (names == first).to(dtype) - (names == second).to(dtype)
-    return matrix, matrix.T.contiguous()
+def _contrasts(groups: int, like: tuple[Any, ...]) -> tuple[Array, Array, Array, Array]:
+    """The matrix (groups, pairs) that takes levels to their differences, its transpose, and both sides of pairs."""
+    first, second = pairs(groups, torch.device("cpu") if len(like) == 1 else like[1])
+    names = torch.arange(groups, device=first.device)[:, None]
+    matrix = (names == first).float() - (names == second).float()
+    if len(like) == 1:
+        table = matrix.numpy().astype(like[0])
+        return table, np.ascontiguousarray(table.T), first.numpy(), second.numpy()
+    matrix = matrix.to(like[0])
+    return matrix, matrix.T.contiguous(), first, second
 
 
-def penalty(levels: Tensor, defined: Tensor, kind: str, tolerance: float, smoothing: float) -> tuple[Tensor, Tensor]:
+def penalty(levels: Array, defined: Array, kind: str, tolerance: float, smoothing: float) -> tuple[Array, Array]:
     """One number a row of ``levels`` (rows, groups), and its slope by each level; no gradient.
 
-    At least 0, and 0 where no gap exceeds ``tolerance``. A pair with a side that is undefined adds nothing.
+    At least 0, and 0 where no gap exceeds ``tolerance``. A pair with a side that is undefined adds nothing. For NumPy
+    arrays and tensors alike.
     """
-    groups = levels.shape[1]
-    forth, back = contrasts(groups, levels.device, levels.dtype)
-    gap = levels @ forth
-    if groups == 2:
-        both = defined.all(1, keepdim=True)
-    else:
-        one, other = pairs(groups, levels.device)
-        both = defined[:, one] & defined[:, other]
+    xp: Any = torch if isinstance(levels, Tensor) else np
+    like = (levels.dtype, levels.device) if xp is torch else (levels.dtype,)
+    forth, back, one, other = _contrasts(levels.shape[1], like)
+    gap, both = levels @ forth, defined[:, one] & defined[:, other]
     if kind == "log_sum_exp":
-        value, slope = _log_sum_exp(gap, both, tolerance, smoothing)
+        value, slope = _log_sum_exp(xp, gap, both, tolerance, smoothing)
     else:
-        value, slope = _sum(gap * both, kind, tolerance)
+        value, slope = _sum(xp, gap * both, kind, tolerance)
     return value, slope @ back
 
 
-def _sum(gap: Tensor, kind: str, tolerance: float) -> tuple[Tensor, Tensor]:
+def _sum(xp: Any, gap: Array, kind: str, tolerance: float) -> tuple[Array, Array]:
     if tolerance > 0:
-        gap = (gap.abs() - tolerance).clamp_(min=0) * gap.sign()
+        gap = xp.clip(abs(gap) - tolerance, 0, None) * xp.sign(gap)
     if kind == "squared":
         return (gap * gap).sum(1), gap + gap
-    return gap.abs().sum(1), gap.sign()
+    return abs(gap).sum(1), xp.sign(gap)
 
 
-def _log_sum_exp(gap: Tensor, both: Tensor, tolerance: float, smoothing: float) -> tuple[Tensor, Tensor]:
+def _log_sum_exp(xp: Any, gap: Array, both: Array, tolerance: float, smoothing: float) -> tuple[Array, Array]:
     """The smooth maximum over both directions of every pair, less its own value at no gap."""
-    signed = torch.cat([gap, -gap], 1).div_(smoothing).masked_fill_(~torch.cat([both, both], 1), -torch.inf)
-    there = both.sum(1)
-    largest = torch.logsumexp(signed, 1)
-    excess = smoothing * (largest - (2 * there).clamp(min=1).log()) - tolerance
+    there, gap = both.sum(1), gap * both
+    top = xp.amax(abs(gap), 1)[:, None]
+    up, down = xp.exp((gap - top) / smoothing) * both, xp.exp((-gap - top) / smoothing) * both
+    total = (up + down).sum(1) + (there == 0)
+    excess = top[:, 0] + smoothing * xp.log(total / (2 * there + 2 * (there == 0))) - tolerance
     above = (excess > 0) & (there > 0)
-    share = torch.where(above[:, None], (signed - largest[:, None]).exp(), 0.0)
-    forward, backward = share.chunk(2, 1)
-    return torch.where(above, excess, 0.0), forward - backward
+    return excess * above, (up - down) * (above / total)[:, None]

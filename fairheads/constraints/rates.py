@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fairheads.constraints import penalties
 from fairheads.constraints.assignment import Assignment
 from fairheads.constraints.constraint import Constraint, Violations
-from fairheads.constraints.levels import AtGradient, AtLevels, Levels, Weights
+from fairheads.constraints.levels import Array, AtGradient, AtLevels, Levels, Weights, to_scores
 from fairheads.constraints.processes import joined_sum
 from fairheads.constraints.statistics import Statistic
 from fairheads.errors import ConfigError
@@ -56,7 +57,7 @@ class RateConstraint(Constraint):
     are those of the rows of all processes.
     """
 
-    growing = ("_cells",)
+    growing = ("_cells", "_batches")
     name: str
     statistics: tuple[Statistic, ...]
     _cells: Tensor
@@ -83,7 +84,7 @@ class RateConstraint(Constraint):
         self.by_label = any(statistic.by_label for statistic in self.statistics)
         self.within_label = all(statistic.within_label for statistic in self.statistics)
         self._weights = Weights.of(self.statistics, self.by_label)
-        self._in_use = self._weights
+        self._in_use: dict[Any, Weights] = {}
         self.register_buffer("_cells", torch.zeros(0, 0), persistent=memory > 0)
         self.register_buffer("_batches", torch.zeros(()), persistent=memory > 0)
 
@@ -94,17 +95,21 @@ class RateConstraint(Constraint):
             scores = known if self.favourable is not None else self.scores(logits)
             cells = self.assignment(y, group, strata, scores)
             sums = self._remembering(self._sums((scores,), cells))
-            levels = self._levels(sums[0], sums[-1])
+            few: Array = sums.numpy() if sums.is_cpu and not torch.compiler.is_compiling() else sums
+            levels = self._levels(few)
             value, slope = penalties.penalty(levels.value, levels.defined, self.kind, self.tolerance, self.smoothing)
             if self.strata > 1:
-                shares = self._shares(sums[-1])
+                shares = self._shares(few[1])
                 value, slope = value * shares, slope * shares[:, None]
-            gradient = levels.to_scores(slope, cells)
+            total, by_cell = value.reshape(1, -1).sum(1), levels.by_cell(slope)
+            if few is not sums:
+                total, by_cell = torch.from_numpy(total), torch.from_numpy(by_cell)
+            gradient = to_scores(by_cell, cells)
             if self.favourable is None and self.link == "sigmoid":
                 gradient = gradient * torch.addcmul(scores, scores, scores, value=-1)
                 if self.temperature != 1:
                     gradient = gradient / self.temperature
-        return AtGradient.apply(known, value.sum(), gradient.view_as(known))  # type: ignore[no-any-return,no-untyped-call]
+        return AtGradient.apply(known, total.view(()), gradient.view_as(known))  # type: ignore[no-any-return,no-untyped-call]
 
     def rates(
         self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, hard: bool = False
@@ -116,7 +121,7 @@ class RateConstraint(Constraint):
         values = self.decisions(logits) if hard else self.scores(logits)
         cells = self.assignment(y, group, strata, values)
         with torch.no_grad():
-            levels = self._levels(*self._sums((values,), cells))
+            levels = self._levels(self._sums((values,), cells))
         at: Tensor = AtLevels.apply(values, levels, cells)  # type: ignore[no-untyped-call]
         rates = torch.where(levels.defined, at, float("nan"))
         return rates.reshape(len(self.statistics), self.strata, -1)
@@ -133,7 +138,7 @@ class RateConstraint(Constraint):
         with torch.no_grad():
             cells = self.assignment(y, group, strata, scores)
             sums = self._remembering(self._sums((scores, decisions), cells))
-            levels, hard = self._levels(sums[0], sums[-1]), self._levels(sums[1], sums[-1])
+            levels, hard = self._levels(sums[::2]), self._levels(sums[1:])
         soft = AtLevels.apply(scores, levels, cells)  # type: ignore[no-untyped-call]
         return Violations(
             _from_the_middle(soft, levels.defined, tolerance), _from_the_middle(hard.value, hard.defined, tolerance)
@@ -153,7 +158,8 @@ class RateConstraint(Constraint):
 
     def _count(self, group: Tensor) -> tuple[int, bool]:
         """Running cells that were loaded may know of more groups than this batch shows."""
-        self._most_groups = max(self._most_groups, self._cells.shape[1] // self.blocks)
+        if self.groups is None:
+            self._most_groups = max(self._most_groups, self._cells.shape[1] // self.blocks)
         return super()._count(group)
 
     def _remembering(self, sums: Tensor) -> Tensor:
@@ -176,15 +182,20 @@ class RateConstraint(Constraint):
         new = sums.shape[1] // self.blocks - before.shape[2]
         return torch.nn.functional.pad(before, (0, new)).reshape(sums.shape)
 
-    def _levels(self, total: Tensor, rows: Tensor) -> Levels:
-        if self._in_use.all.dtype != total.dtype or self._in_use.all.device != total.device:
-            self._in_use = self._weights.like(total)
-        return Levels.of(total, rows, self._in_use, self.strata)
+    def _levels(self, sums: Array) -> Levels:
+        """From the sums of scores and of rows, (2, cells), as NumPy array or tensor."""
+        key = (sums.dtype, getattr(sums, "device", None))
+        if key not in self._in_use:
+            self._in_use[key] = self._weights.like(sums)
+        return Levels.of(sums, self._in_use[key], self.strata)
 
-    def _shares(self, rows: Tensor) -> Tensor:
+    def _shares(self, rows: Array) -> Array:
         """Weight of every statistic in every stratum: the stratum's share of the rows."""
-        weight = rows.reshape(-1, self.strata, rows.shape[0] // self.blocks).sum((0, 2))
-        return (weight / weight.sum().clamp(min=1e-12)).repeat(len(self.statistics))
+        by_stratum = rows.reshape(-1, self.strata, rows.shape[0] // self.blocks).sum(2).sum(0)
+        total = by_stratum.sum()
+        shares = by_stratum / (total + (total == 0))
+        copies = (len(self.statistics),)
+        return torch.tile(shares, copies) if isinstance(shares, Tensor) else np.tile(shares, copies)
 
 
 def _from_the_middle(levels: Tensor, defined: Tensor, tolerance: float) -> Tensor:

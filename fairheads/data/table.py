@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Table:
         Columns of ``columns`` that are kept from the network: the protected ones by default, and dropped ones.
     test_rows : bool array (n,), optional
         The published test split, where there is one.
+    strata : int array (n,), optional
+        Codes of the strata within which groups are compared; see `within`.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -50,6 +52,7 @@ class Table:
     label: str
     favourable: str
     test_rows: NDArray[np.bool_] | None = None
+    strata: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -66,6 +69,7 @@ class Table:
             feature_names=encoder.feature_names,
             name=self.name,
             row_id=index,
+            strata=None if self.strata is None else self.strata[index],
             preprocess=encoder,
             unseen=encoder.unseen(known),
         )
@@ -96,6 +100,30 @@ class Table:
         masks = self.parts(test=test, seed=seed)
         encoder = self.fit_encoder(masks["train"])
         return self.encode(encoder, masks["train"]), self.encode(encoder, masks["test"])
+
+    def within(self, columns: Sequence[str]) -> Table:
+        """The same rows with a stratum each: the combination of values of these columns.
+
+        Raises
+        ------
+        InputError
+            If a column does not exist, or makes more strata than there can be rows to compare in them (100).
+        """
+        missing = [name for name in columns if name not in self.columns]
+        if missing or not columns:
+            raise InputError(
+                f"{self.name} has no column {missing[0] if missing else ''!r}; it has {list(self.columns)}."
+            )
+        codes = np.zeros(len(self), np.int64)
+        for name in columns:
+            values, own = np.unique(self.columns[name].astype(str), return_inverse=True)
+            codes = codes * len(values) + own
+        present, codes = np.unique(codes, return_inverse=True)
+        if len(present) > MAX_GROUPS:
+            raise InputError(
+                f"the columns {list(columns)} make {len(present):,} strata; at most {MAX_GROUPS} can be had."
+            )
+        return replace(self, strata=codes.astype(np.int64))
 
     def fit_encoder(self, rows: NDArray[np.bool_]) -> TableEncoder:
         """The encoder of these rows."""

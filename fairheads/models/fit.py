@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
 
 from fairheads.data import Table
+from fairheads.errors import ConfigError
 from fairheads.models.bundle import Bundle
 from fairheads.nets import MLP, TwoHeadNet
 from fairheads.training import Objective, train
@@ -19,6 +23,11 @@ def fit_table(
     batch_size: int = 512,
     learning_rate: float = 1e-3,
     schedule: str = "cosine",
+    clip_norm: float | None = None,
+    side_batch: int | None = None,
+    patience: int | None = None,
+    checkpoint: str | Path | None = None,
+    device: str | None = None,
     test: float = 0.2,
     validation: float = 0.2,
     seed: int = 0,
@@ -33,13 +42,21 @@ def fit_table(
     test, validation : float
         Shares held out for audits and for the choice of a merge; a published test split is used as it is. Validation
         rows are held out for every objective, so that networks of one table are trained on the same rows.
+    patience : int, optional
+        Ends training by the validation rows, and keeps the best weights; a merge chosen on the same rows afterwards is
+        a little optimistic.
+    device : str, optional
+        By default CUDA where there is one. The bundle's network ends on the CPU.
     seed : int
         Seed of the weights and of the order of the rows. The split does not depend on it.
 
     Other parameters and errors are those of `fairheads.training.train` and `fairheads.data.Table.parts`.
     """
-    rows = table.parts(test=test, validation=validation, seed=0)["train"]
-    data = table.encode(table.fit_encoder(rows), rows)
+    masks = table.parts(test=test, validation=validation, seed=0)
+    if patience is not None and not masks["validation"].any():
+        raise ConfigError("`patience` needs `validation` rows: a share above 0.")
+    encoder = table.fit_encoder(masks["train"])
+    data = table.encode(encoder, masks["train"])
     width = next(iter(data.inputs.values())).shape[1]
     net = MLP(width, hidden=hidden, seed=seed)
     trained = TwoHeadNet(net, seed=seed) if objective.outputs == 2 else net
@@ -51,9 +68,16 @@ def fit_table(
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule=schedule,
+        clip_norm=clip_norm,
+        side_batch=side_batch,
+        validation=None if patience is None else table.encode(encoder, masks["validation"]),
+        patience=patience,
+        checkpoint=checkpoint,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
         seed=seed,
         progress=progress,
     )
+    trained.cpu()
     split = {"source": table.source, "test": test, "validation": validation, "seed": 0}
     outcome = {"label": table.label, "favourable": table.favourable}
     record = {**history.record(), "outcome": outcome, "split": split}

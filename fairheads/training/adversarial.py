@@ -16,7 +16,7 @@ from torch.nn import functional
 from fairheads.activations import evaluation_state, tap_outputs
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
-from fairheads.training.objective import Objective, known_groups, weight_of
+from fairheads.training.objective import Objective, codes_of, known_groups, weight_of
 from fairheads.training.tasks import Task, binary_cross_entropy
 
 
@@ -160,7 +160,7 @@ class Adversarial(Objective):
     def _make(self, groups: int, width: int) -> None:
         widths = [width + self.given_label, *self.hidden]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)  # torch.manual_seed would seed the accelerators as well
             layers: list[nn.Module] = []
             for before, after in pairwise(widths):
                 layers += [nn.Linear(before, after), nn.ReLU()]
@@ -190,5 +190,6 @@ class Adversarial(Objective):
             if group.shape != guess.shape:
                 raise InputError(f"`group` must be of shape {tuple(guess.shape)}, got {tuple(group.shape)}.")
             return functional.cross_entropy(guess, group.to(guess.dtype))
+        group = codes_of(group, guess.shape[1])
         total = functional.cross_entropy(guess, group, ignore_index=-1, reduction="sum")
         return total / (group >= 0).sum().clamp(min=1)

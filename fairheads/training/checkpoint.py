@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError, UnsafeModelError
 
 FORMAT = "fairheads/checkpoint/1"
@@ -21,10 +22,19 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+def digest(data: Dataset) -> str:
+    """One word for rows with their groups and strata, in their order."""
+    word, rows = hashlib.sha256(), data.rows()
+    for part in (*rows.inputs.values(), rows.y, rows.group, rows.strata):
+        if part is not None:
+            word.update(repr((part.shape, part.dtype.str)).encode())
+            word.update(np.ascontiguousarray(part).data)
+    return word.hexdigest()
+
+
 def write(path: Path, state: dict[str, Any], run: str) -> None:
     """Write the state whole or not at all: what stood there stays until the new file is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.part")
     try:
         torch.save({"format": FORMAT, "run": run, **state}, part)
         part.replace(path)
@@ -33,7 +43,7 @@ def write(path: Path, state: dict[str, Any], run: str) -> None:
 
 
 def read(path: Path, run: str, device: torch.device) -> dict[str, Any] | None:
-    """The state that was written, or None where there is none.
+    """The state that was written, or None where there is none (then the folder is made).
 
     Raises
     ------
@@ -43,6 +53,10 @@ def read(path: Path, run: str, device: torch.device) -> dict[str, Any] | None:
         If it is of a run with other settings or other rows.
     """
     if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"`checkpoint` must be a file in a folder that can be written, got {path}.") from error
         return None
     if not path.is_file():
         raise InputError(f"`checkpoint` must be a file, got the folder {path}.")

@@ -43,7 +43,8 @@ class Lagrangian(Constrained):
     Attributes
     ----------
     multipliers : Tensor (2, statistics * strata, groups)
-        For lying too high, then too low. Before the first batch it is empty.
+        For lying too high, then too low; of distances between distributions (labels, pairs of groups). Before the
+        first batch it is empty.
 
     References
     ----------
@@ -70,36 +71,40 @@ class Lagrangian(Constrained):
         tolerance: float = 0.02,
         *,
         rate: float = 0.1,
-        damping: float = 1.0,
+        damping: float = 5.0,
         task: Task = binary_cross_entropy,
     ) -> None:
         super().__init__(constraint, task)
-        if not rate > 0:
-            raise ConfigError(f"`rate` must be above 0, got {rate}.")
+        if not 0 < rate < float("inf"):
+            raise ConfigError(f"`rate` must be above 0 and finite, got {rate}.")
         self.tolerance, self.rate, self.damping = weight_of(tolerance, "tolerance"), rate, weight_of(damping, "damping")
         self.register_buffer("multipliers", torch.zeros(0))
         self._seen: list[Tensor] = []
 
     def constraint_loss(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
         found = self.constraint.violations(logits, y, group, strata, tolerance=self.tolerance)
-        if self.multipliers.shape != found.hard.shape:
-            self.multipliers = _padded(self.multipliers, found.hard)
-        pull = (self.multipliers + self.damping * found.hard).clamp_(min=0)
+        multipliers = _padded(self.multipliers, found.hard)
+        pull = (multipliers[..., : found.hard.shape[-1]] + self.damping * found.hard).clamp_(min=0)
         if self.training:
+            self.multipliers = multipliers
             self._seen.append(found.hard)
         return (pull * found.soft).sum()
 
     def step(self) -> None:
         """Move the multipliers by the violations of the batches since the last step (their mean)."""
         if self._seen:
-            broken = self._seen[0] if len(self._seen) == 1 else torch.stack(self._seen).mean(0)
+            seen = [_padded(hard, self.multipliers) for hard in self._seen]
+            broken = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
             self.multipliers = (self.multipliers + self.rate * broken).clamp_(min=0)
             self._seen.clear()
 
     @property
     def price(self) -> Tensor:
         """What a unit of tolerance would be worth in units of the loss, for every statistic and stratum."""
-        return self.multipliers.sum((0, 2)) / 2
+        if self.multipliers.ndim != 3:
+            return self.multipliers if self.multipliers.numel() == 0 else self.multipliers.sum(-1)
+        # What pulls a group up and down alike cancels. Both sides of the middle bear half of the tolerance.
+        return (self.multipliers[0] - self.multipliers[1]).abs().sum(-1) / 2
 
     @torch.no_grad()
     def judge(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> float:
@@ -108,8 +113,9 @@ class Lagrangian(Constrained):
         try:
             self.eval()
             broken = self.constraint.violations(logits, y, group, strata, tolerance=self.tolerance).hard
-            # Both sides of the middle bear half of the excess.
-            return float(self.task_loss(logits, y, group) + INFEASIBLE * 2 * broken.amax().clamp(min=0))
+            # Both sides of the middle bear half of the excess; a distance of two groups has one side.
+            excess = (2 if broken.ndim == 3 else 1) * broken.amax().clamp(min=0)
+            return float(self.task_loss(logits, y, group) + INFEASIBLE * excess)
         finally:
             self.train(was)
 
@@ -118,8 +124,9 @@ class Lagrangian(Constrained):
         return {**plain, **super().to_dict()}
 
 
-def _padded(multipliers: Tensor, like: Tensor) -> Tensor:
-    """Multipliers in the shape of ``like``; groups that are new start at 0."""
-    if multipliers.numel() == 0 or multipliers.ndim != like.ndim or like.shape[-1] < multipliers.shape[-1]:
+def _padded(values: Tensor, like: Tensor) -> Tensor:
+    """Values with at least the groups (or pairs) of ``like``; those that are new start at 0."""
+    if values.numel() == 0 or values.shape[:-1] != like.shape[:-1]:
         return torch.zeros_like(like)
-    return torch.nn.functional.pad(multipliers.to(like), (0, like.shape[-1] - multipliers.shape[-1]))
+    missing = like.shape[-1] - values.shape[-1]
+    return torch.nn.functional.pad(values.to(like), (0, missing)) if missing > 0 else values.to(like)

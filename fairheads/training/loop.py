@@ -152,7 +152,8 @@ def train(
     else:
         batches = InMemory(rows, batch_size, seed, place)
     parameters = [*net.parameters(), *objective.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    # One kernel for all parameters: a third of the time of torch's default on the CPU.
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=place.type in ("cpu", "cuda"))
     steps = epochs * batches.steps
     run = _Run(
         net=net,
@@ -165,7 +166,7 @@ def train(
         monitor=monitor,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         every=checkpoint_every or batches.steps,
-        word=checkpoints.fingerprint(recipe, record.digest, [list(p.shape) for p in parameters]),
+        word="" if checkpoint is None else _word(recipe, record, data, validation, parameters),
     )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # manual_seed seeds every device
         torch.manual_seed(seed)
@@ -199,7 +200,24 @@ def _side(objective: Objective, data: Dataset | Stream, size: int | None, seed: 
         raise ConfigError(f"`side_batch` needs an objective with a constraint, got {type(objective).__name__}.")
     if isinstance(data, Stream):
         raise ConfigError("`side_batch` needs rows in memory; with a Stream give the constraint `memory`.")
+    missing = [name for name, n in zip(data.group_names, data.counts().sum(1), strict=True) if n == 0]
+    if missing:
+        raise InputError(f"a side batch needs rows of every group to draw from, got none of {missing}.")
     return BalancedRows(data.group, data.y if objective.constraint.within_label else None, size=size, seed=seed)
+
+
+def _word(
+    recipe: dict[str, Any],
+    record: RowRecord,
+    data: Dataset | Stream,
+    validation: Dataset | None,
+    parameters: list[nn.Parameter],
+) -> str:
+    """The fingerprint of a run. The record of rows knows neither their groups nor their order; both are part of it."""
+    rows = [label_shares(data), data.digest() if isinstance(data, Stream) else checkpoints.digest(data)]
+    if validation is not None:
+        rows.append(checkpoints.digest(validation))
+    return checkpoints.fingerprint(recipe, record.digest, rows, [list(p.shape) for p in parameters])
 
 
 @dataclass(kw_only=True, eq=False)
@@ -314,8 +332,9 @@ class _Run:
                     f"the loss became {value} in epoch {epoch}, step {step}; try a lower learning rate or weight."
                 )
         self.checked += values
-        for name, values_of in self.net.state_dict().items():
-            if values_of.is_floating_point() and not bool(values_of.isfinite().all()):
+        # Not the buffers: one may hold -inf on purpose, such as the mask of an attention.
+        for name, values_of in [*self.net.named_parameters(), *self.objective.named_parameters()]:
+            if not bool(values_of.isfinite().all()):
                 raise DivergedError(
                     f"{name!r} has weights that are not finite in epoch {epoch}, step {first + len(values) - 1};"
                     " try a lower learning rate or weight."
@@ -328,6 +347,11 @@ class _Run:
         logits = torch.cat([self.net(*rows.take(slice(i, i + VALIDATION_ROWS)).inputs) for i in starts])
         self.judged.append(self.objective.judge(logits, rows.y, rows.group, rows.strata))
         self.net.train()
+        if not math.isfinite(self.judged[-1]):
+            raise DivergedError(
+                f"the validation loss became {self.judged[-1]} in epoch {epoch}, after step {self.batches.steps};"
+                " try a lower learning rate or weight."
+            )
         if self.best is None or self.judged[-1] < min(self.judged[:-1]):
             self.best_epoch = epoch
             self.best = {name: values.clone() for name, values in self.net.state_dict().items()}

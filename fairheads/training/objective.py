@@ -104,6 +104,10 @@ class Constrained(Objective):
                 f" {list(data.group_names)}."
             )
         self.constraint.groups = groups
+        if self.constraint.conditional and self.constraint.strata == 1:
+            if not isinstance(data, Dataset) or data.strata is None:
+                raise InputError("`data` must have strata: the constraint compares groups within them.")
+            self.constraint.strata = int(data.strata.max()) + 1
         return data
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,6 +119,19 @@ def known_groups(data: Dataset | Stream) -> int:
     if len(data.group_names) < 2:
         raise InputError(f"`data` must have at least two groups to compare, got {list(data.group_names)}.")
     return len(data.group_names)
+
+
+def codes_of(group: Tensor, groups: int) -> Tensor:
+    """Group codes (n,) as whole numbers; on the CPU, where looking is free, refused outside -1..K-1."""
+    if group.ndim != 1:
+        raise InputError(f"`group` must be codes (n,), got shape {tuple(group.shape)}.")
+    group = group.long()
+    if group.device.type == "cpu" and len(group):
+        lowest, highest = (int(value) for value in torch.aminmax(group))
+        if lowest < -1 or highest >= groups:
+            bad = lowest if lowest < -1 else highest
+            raise InputError(f"`group` must hold codes from 0 to {groups - 1} (-1: not recorded), got {bad}.")
+    return group
 
 
 def weight_of(value: float, name: str = "weight") -> float:

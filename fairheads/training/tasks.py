@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fairheads.errors import ConfigError
+from fairheads.errors import ConfigError, InputError
 
 Task = Callable[[Tensor, Tensor], Tensor]
 """Logits and labels in, a loss for every row (n,) out."""
@@ -31,7 +31,10 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 def squared_error(logits: Tensor, y: Tensor) -> Tensor:
     """Of one score a row, (n,) or (n, 1), and numbers."""
-    return torch.square(_one(logits) - y)
+    scores = _one(logits)
+    if scores.shape != y.shape:
+        raise InputError(f"`y` must be of shape {tuple(scores.shape)}, one number a row, got {tuple(y.shape)}.")
+    return torch.square(scores - y)
 
 
 TASKS: dict[str, Task] = {task.__name__: task for task in (binary_cross_entropy, cross_entropy, squared_error)}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
-from fairheads.training.objective import Objective, known_groups
+from fairheads.training.objective import Objective, codes_of, known_groups
 from fairheads.training.tasks import Task, binary_cross_entropy
 
 
@@ -65,6 +65,7 @@ class Reweighted(Objective):
         if group.is_floating_point():
             weight = (group.to(self.weights) @ self.weights).gather(1, y.long()[:, None])[:, 0]
         else:
+            group = codes_of(group, len(self.weights))
             # A row whose group is not recorded has weight 1.
             weight = torch.where(group >= 0, self.weights[group.clamp(min=0), y.long()], 1.0)
         return (weight * self.task(logits, y)).mean()
@@ -155,6 +156,7 @@ class GroupDRO(Objective):
         if group.is_floating_point():
             raise InputError("`group` must be codes (n,): GroupDRO weighs groups of whole rows.")
         losses = self.task(logits, y)
+        group = codes_of(group, cells // 2 if self.by_label else cells)
         code = group * 2 + y.long() if self.by_label else group
         code = torch.where(group < 0, cells, code)
         total = losses.new_zeros(cells + 1).index_add(0, code, losses)[:cells]
