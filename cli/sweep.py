@@ -46,7 +46,7 @@ def parsed(text: str) -> Sweep:
 
     option, sign, listed = (part.strip() for part in text.partition("="))
     if not sign or option not in NUMBERS:
-        raise ConfigError(f"`--sweep` must be {' or '.join(f'{name}=V,V,...' for name in NUMBERS)}, got {text!r}.")
+        raise ConfigError(f"`--sweep` must be OPTION=V,V,... with OPTION one of {', '.join(NUMBERS)}, got {text!r}.")
     values = [_number(part.strip(), text) for part in listed.split(",")]
     twice = [value for value in values if values.count(value) > 1]
     if twice:

@@ -18,6 +18,7 @@ import fairheads_cli.main as command_line
 from fairheads.errors import ConfigError, DivergedError
 from fairheads.models import Bundle, load_bundle
 from fairheads.results import Front, front_schema
+from fairheads.training import objective_from_dict
 from fairheads_cli.objectives import DEFAULTS, NUMBERS, OBJECTIVES, ObjectiveOptions, objective_of
 from fairheads_cli.sweep import parsed
 
@@ -66,7 +67,7 @@ def test_a_sweep_writes_a_model_for_each_value_and_their_front(done: tuple[Resul
     ]
     assert "400 test rows" in front.split
     assert result.stdout == front.summary() + "\n"
-    assert "penalty squared" in front.notes[0] and "weight" not in front.notes[0].split("hidden")[0]
+    assert "(demographic-parity, squared, tolerance 0)" in front.notes[0] and "weight" not in front.notes[0].split("hidden")[0]
 
 
 def test_the_numbers_are_those_of_the_saved_models(done: tuple[Result, Path], table: Path) -> None:
@@ -185,8 +186,8 @@ def test_only_a_sweep_is_overwritten(table: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sweep", "more", "says"),
     [
-        ("weight", [], "must be weight=V,V,... or tolerance=V,V,..., got 'weight'"),
-        ("epochs=1,2", [], "must be weight=V,V,... or tolerance=V,V,..., got 'epochs=1,2'"),
+        ("weight", [], "must be OPTION=V,V,... with OPTION one of weight, tolerance, share, rate, got 'weight'"),
+        ("epochs=1,2", [], "with OPTION one of weight, tolerance, share, rate, got 'epochs=1,2'"),
         ("weight=", [], "must list finite numbers, got ''"),
         ("weight=1,,2", [], "must list finite numbers, got ''"),
         ("weight=1;2", [], "must list finite numbers, got '1;2'"),
@@ -225,13 +226,11 @@ def test_every_objective_is_made_and_has_its_defaults() -> None:
     command = command_line.fairheads.commands["train"]
     choice = next(option for option in command.params if option.name == "objective").type
     assert isinstance(choice, click.Choice) and tuple(choice.choices) == tuple(OBJECTIVES)
-    options = {option.name for option in command.params}
+    options = {str(option.name).replace("_", "-") for option in command.params}
     for name, takes in OBJECTIVES.items():
         assert set(takes) <= options
         assert set(DEFAULTS.get(name, {})) == {option for option in takes if option in NUMBERS}
-        given = ObjectiveOptions(
-            objective=name, constraint="demographic-parity", penalty="squared", weight=None, tolerance=None
-        )
+        given = ObjectiveOptions(objective=name)
         made = objective_of(given)
         assert made.to_dict()["name"] == name.replace("-", "_")
         assert made is not objective_of(given) or not takes  # one of its own for every training
@@ -239,12 +238,54 @@ def test_every_objective_is_made_and_has_its_defaults() -> None:
 
 def test_an_option_of_another_objective_is_refused(table: Path, tmp_path: Path) -> None:
     words = ["--data", table, "--label", "hired", "--group", "sex", *SMALL, "--out", tmp_path / "out"]
-    for option, value in (("weight", "1"), ("tolerance", "0.1"), ("penalty", "squared")):
+    for option, value in (("weight", "1"), ("tolerance", "0.1"), ("penalty", "squared"), ("memory", "0.5")):
         result = run("train", *words, f"--{option}", value)
         assert (result.exit_code, f"`--{option}` needs `--objective penalized`" in result.stderr) == (2, True)
+    for more, says in (
+        (["--objective", "lagrangian", "--constraint", "mmd", "--memory", "0.5"], "compares distributions"),
+        (["--objective", "penalized", "--constraint", "wasserstein", "--tolerance", "0.5"], "compares distributions"),
+        (["--objective", "penalized", "--constraint", "conditional-parity"], "go together"),
+        (["--objective", "penalized", "--control", "sex"], "go together"),
+        (["--objective", "reweighted", "--side-batch", "10"], "`side_batch` needs an objective with a constraint"),
+        (["--sweep", "weight=1,2", "--checkpoint", "file"], "`--checkpoint` is of one run"),
+    ):
+        result = run("train", *words, *more)
+        assert (result.exit_code, says in result.stderr) == (2, True), result.stderr
+        assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="`weight` must be at least 0"):
-        objective_of(
-            ObjectiveOptions(
-                objective="penalized", constraint="demographic-parity", penalty="squared", weight=-1, tolerance=None
-            )
-        )
+        objective_of(ObjectiveOptions(objective="penalized", numbers={"weight": -1}))
+
+
+@pytest.mark.parametrize(
+    ("more", "record"),
+    [
+        (["--objective", "lagrangian", "--constraint", "equalized-odds", "--tolerance", "0.05"], "lagrangian"),
+        (["--objective", "adversarial", "--weight", "0.3", "--layer", "backbone.1", "--given-label"], "adversarial"),
+        (["--objective", "reweighted", "--share", "0.5"], "reweighted"),
+        (["--objective", "massaged"], "massaged"),
+        (["--objective", "group-dro", "--rate", "0.1"], "group_dro"),
+        (["--objective", "penalized", "--constraint", "conditional-parity", "--control", "city"], "penalized"),
+        (["--objective", "penalized", "--side-batch", "32", "--clip-norm", "1", "--patience", "2"], "penalized"),
+    ],
+)
+def test_every_objective_trains_and_its_record_makes_it_again(
+    table: Path, tmp_path: Path, more: list[str], record: str
+) -> None:
+    words = ["--data", table, "--label", "hired", "--group", "sex", *SMALL, "--out", tmp_path / "out"]
+    result = run("train", *words, *more)
+    assert result.exit_code == 0, result.stderr
+    assert "equalized-odds difference" in result.stdout
+    plain = load_bundle(tmp_path / "out").training["objective"]
+    assert plain["name"] == record and objective_from_dict(plain).to_dict() == plain
+
+
+def test_a_checkpoint_on_the_command_line_is_gone_on_from(table: Path, tmp_path: Path) -> None:
+    words = ["--data", table, "--label", "hired", "--group", "sex", *SMALL, "--objective", "penalized"]
+    for name in ("first", "second"):
+        more = ["--checkpoint", tmp_path / "run.pt", "--out", tmp_path / name]
+        assert run("train", *words, *more).exit_code == 0
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
+    assert one == two
+    other = run("train", *words, "--weight", "3", "--checkpoint", tmp_path / "run.pt", "--out", tmp_path / "third")
+    assert (other.exit_code, "of a run with other settings" in other.stderr) == (2, True)
+    assert not (tmp_path / "third").exists()
