@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fairheads.constraints.assignment import Assignment, Recorded, Shared, Whole
+from fairheads.constraints.precision import in_full
 from fairheads.constraints.processes import joined_max
 from fairheads.constraints.state import Growing
 from fairheads.errors import ConfigError, InputError
@@ -122,7 +123,7 @@ class Constraint(Growing):
 
     def scores(self, logits: Tensor) -> Tensor:
         """Score of the favourable outcome of each row, (n,), differentiable; of half precision in float32."""
-        logits = _in_full(logits)
+        logits = in_full(logits)
         if self.favourable is not None:
             if logits.ndim != 2 or logits.shape[1] <= self.favourable:
                 raise InputError(
@@ -143,7 +144,7 @@ class Constraint(Growing):
 
     def decisions(self, logits: Tensor) -> Tensor:
         """Decision of each row, 0 or 1, (n,), without gradient; where the link is the identity, the score."""
-        logits = _in_full(logits.detach())
+        logits = in_full(logits.detach())
         if self.favourable is not None:
             return (logits.argmax(1) == self.favourable).to(logits.dtype)
         if logits.ndim == 2:
@@ -188,6 +189,8 @@ class Constraint(Growing):
             if not (lowest >= 0 and highest <= 1):
                 bad = highest if lowest >= 0 else lowest
                 raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got {bad:g}.")
+            if y.dtype == torch.int64:
+                return y
         return (y > 0).long()
 
     def _outer(self, labels: Tensor | None, strata: Tensor | None) -> Tensor | None:
@@ -233,8 +236,3 @@ class Constraint(Growing):
         if self.groups is None:
             self._most_groups = max(joined_max(highest + 1, group.device), self._most_groups)
         return self.groups or self._most_groups, lowest >= 0
-
-
-def _in_full(logits: Tensor) -> Tensor:
-    """Half precision as float32: there a count of rows stops at 256 or 2,048."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fairheads.constraints import penalties
 from fairheads.constraints.constraint import Constraint, Violations
+from fairheads.constraints.precision import without_autocast
 from fairheads.constraints.processes import joined_rows, joined_with_gradient
 from fairheads.errors import ConfigError
 
@@ -42,9 +43,11 @@ class DistributionConstraint(Constraint):
         super().__init__(groups=groups, favourable=favourable, link=link, temperature=temperature)
         self.by_label = self.within_label = given_label
 
+    @without_autocast
     def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
         return self._distances(self.scores(logits), y, group, strata).sum()
 
+    @without_autocast
     def violations(
         self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, tolerance: float
     ) -> Violations:

@@ -129,7 +129,8 @@ class AtLevels(Function):
     def forward(ctx: Any, scores: Tensor, levels: Levels, cells: Assignment) -> Tensor:
         ctx.levels, ctx.cells = levels, cells
         # A copy: an output that its own context holds would live until the garbage collector comes.
-        return levels.value.clone()
+        value: Tensor = levels.value.clone()
+        return value
 
     @staticmethod
     @once_differentiable

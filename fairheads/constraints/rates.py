@@ -12,6 +12,7 @@ from fairheads.constraints import penalties
 from fairheads.constraints.assignment import Assignment
 from fairheads.constraints.constraint import Constraint, Violations
 from fairheads.constraints.levels import Array, AtGradient, AtLevels, Levels, Weights, to_scores
+from fairheads.constraints.precision import without_autocast
 from fairheads.constraints.processes import joined_sum
 from fairheads.constraints.statistics import Statistic
 from fairheads.errors import ConfigError
@@ -88,6 +89,7 @@ class RateConstraint(Constraint):
         self.register_buffer("_cells", torch.zeros(0, 0), persistent=memory > 0)
         self.register_buffer("_batches", torch.zeros(()), persistent=memory > 0)
 
+    @without_autocast
     def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
         # The gradient is written out down to what autograd has to know: the logits, or the softmax above them.
         known = self.scores(logits) if self.favourable is not None else logits
@@ -111,6 +113,7 @@ class RateConstraint(Constraint):
                     gradient = gradient / self.temperature
         return AtGradient.apply(known, total.view(()), gradient.view_as(known))  # type: ignore[no-any-return,no-untyped-call]
 
+    @without_autocast
     def rates(
         self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, hard: bool = False
     ) -> Tensor:
@@ -126,6 +129,7 @@ class RateConstraint(Constraint):
         rates = torch.where(levels.defined, at, float("nan"))
         return rates.reshape(len(self.statistics), self.strata, -1)
 
+    @without_autocast
     def violations(
         self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None, *, tolerance: float
     ) -> Violations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 from pathlib import Path
@@ -34,9 +35,13 @@ def digest(data: Dataset) -> str:
 
 def write(path: Path, state: dict[str, Any], run: str) -> None:
     """Write the state whole or not at all: what stood there stays until the new file is complete."""
+    content = io.BytesIO()
+    torch.save({"run": run, **state}, content)
     part = path.with_name(f"{path.name}.part")
     try:
-        torch.save({"format": FORMAT, "run": run, **state}, part)
+        with part.open("wb") as file:
+            file.write(_head(content.getbuffer()))
+            file.write(content.getbuffer())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -60,16 +65,25 @@ def read(path: Path, run: str, device: torch.device) -> dict[str, Any] | None:
         return None
     if not path.is_file():
         raise InputError(f"`checkpoint` must be a file, got the folder {path}.")
+    head, _, content = path.read_bytes().partition(b"\n")
+    if not head.startswith(FORMAT.encode()):
+        raise UnsafeModelError(f"{path} is no checkpoint of a training run ({FORMAT}), or damaged; nothing was run.")
+    # torch does not look at checksums: a flipped bit in a weight would be taken up.
+    if head + b"\n" != _head(content):
+        raise UnsafeModelError(f"the checkpoint {path} is damaged; remove it to start anew. Nothing was run.")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
         raise UnsafeModelError(
-            f"{path} is no checkpoint, or damaged ({type(error).__name__}); nothing was run."
-        ) from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UnsafeModelError(f"{path} is no checkpoint of a training run ({FORMAT}).")
-    if state.get("run") != run:
+            f"the checkpoint {path} holds objects that would run code, such as a monitor's; nothing was run."
+        ) from error
+    if state["run"] != run:
         raise ConfigError(
             f"the checkpoint {path} is of a run with other settings or other rows; remove it or name another file."
         )
     return state
+
+
+def _head(content: bytes | memoryview) -> bytes:
+    """The first line of a checkpoint, by which damage is seen before anything is unpickled."""
+    return f"{FORMAT} {hashlib.sha256(content).hexdigest()}\n".encode()

@@ -17,6 +17,7 @@ from fairheads.errors import ConfigError, DivergedError, InputError
 from fairheads.training import checkpoint as checkpoints
 from fairheads.training.history import History
 from fairheads.training.objective import Constrained, Objective
+from fairheads.training.penalized import Penalized
 from fairheads.training.rows import BalancedRows, InMemory, Rows, Streamed
 
 VALIDATION_ROWS = 4096
@@ -203,6 +204,8 @@ def _side(objective: Objective, data: Dataset | Stream, size: int | None, seed: 
     missing = [name for name, n in zip(data.group_names, data.counts().sum(1), strict=True) if n == 0]
     if missing:
         raise InputError(f"a side batch needs rows of every group to draw from, got none of {missing}.")
+    if isinstance(objective, Penalized) and objective.weight == 0:
+        return None  # nothing is taken on it, and a pass of the network over other rows has other bits
     return BalancedRows(data.group, data.y if objective.constraint.within_label else None, size=size, seed=seed)
 
 

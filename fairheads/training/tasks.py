@@ -15,7 +15,11 @@ Task = Callable[[Tensor, Tensor], Tensor]
 
 
 def _one(logits: Tensor) -> Tensor:
-    return logits[:, 0] if logits.ndim == 2 else logits
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        return logits[:, 0]
+    if logits.ndim != 1:
+        raise InputError(f"`logits` must be of shape (n,) or (n, 1), got {tuple(logits.shape)}; is the task another?")
+    return logits
 
 
 def binary_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
