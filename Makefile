@@ -28,7 +28,7 @@ NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench study coverage figures clean
+.PHONY: help demo test test-all lint types bench study fronts coverage figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ bench: $(DEV) ## how long things take
 
 study: $(RUN) ## the verdicts on Adult, from scratch
 	$(BIN)/python tests/studies/adult_verdicts.py
+
+fronts: $(DEV) ## accuracy against disparity of every objective and of other libraries, on Adult and COMPAS
+	$(BIN)/python tests/studies/fronts.py
 
 coverage: $(RUN) ## how often the intervals of disparity reports hold the truth, by simulation
 	$(BIN)/python tests/studies/coverage.py

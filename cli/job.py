@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fairheads.data import Dataset, Table
     from fairheads.models import Bundle
     from fairheads.results import DisparityReport
-    from fairheads.training import Objective
+    from fairheads.training import Monitor, Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class Job:
     patience: int | None
     checkpoint: Path | None
     device: str | None
+    monitor: Path | None
     test: float
     validation: float
     seed: int
@@ -58,11 +59,18 @@ class Job:
                 patience=self.patience,
                 checkpoint=self.checkpoint,
                 device=self.device,
+                monitor=None if self.monitor is None else self._watch,
                 test=0.0 if self.test_table is not None else self.test,
                 validation=self.validation,
                 seed=self.seed,
                 progress=tell,
             )
+
+    def _watch(self, rows: Dataset, steps: int) -> Monitor:
+        """A monitor that looks at the validation rows once an epoch."""
+        from fairheads.monitor import HeadMonitor
+
+        return HeadMonitor(rows, every=steps, csv=self.monitor)
 
     def held_out(self, bundle: Bundle) -> tuple[Dataset, str]:
         """The rows to judge on, and which they are, in words."""

@@ -119,7 +119,7 @@ def objective_options(command: Command) -> Command:
             click.option(
                 "--memory",
                 type=float,
-                show_default="0 for demographic parity, else 0.9",
+                show_default="0 for demographic parity, else 0.9; lagrangian 0.5",
                 help="Decay of the running counts that a constraint keeps over batches.",
             ),
             click.option(
@@ -222,8 +222,9 @@ def _constraint(options: ObjectiveOptions) -> Constraint:
     if options.constraint not in DISTRIBUTIONS:
         memory = options.memory
         if memory is None:
-            # Constraints on rows of one label see few of them in a batch.
-            memory = 0.0 if options.constraint == "demographic-parity" else 0.9
+            # Constraints on rows of one label see few of them in a batch; multipliers swing where rates lag far behind.
+            few = options.constraint != "demographic-parity"
+            memory = (0.5 if options.objective == "lagrangian" else 0.9) if few else 0.0
         plain |= {"kind": options.penalty.replace("-", "_"), "memory": memory}
         if options.objective == "penalized":
             plain["tolerance"] = options.number("tolerance")

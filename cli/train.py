@@ -31,6 +31,12 @@ from .sweep import planned
 @click.option(
     "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Keep the run there; go on from it."
 )
+@click.option(
+    "--monitor",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Watch a head emerge: once an epoch, on the validation rows, as CSV.",
+)
 @click.option("--device", metavar="NAME", show_default="cuda where there is one", help="Where to train: cpu, cuda ...")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--group-in-inputs", is_flag=True, help="Let the network see the protected columns.")
@@ -66,6 +72,7 @@ def train(
     side_batch: int | None,
     patience: int | None,
     checkpoint: Path | None,
+    monitor: Path | None,
     device: str | None,
     seed: int,
     group_in_inputs: bool,
@@ -103,8 +110,8 @@ def train(
         layer=layer,
         given_label=given_label,
     )
-    if sweep is not None and checkpoint is not None:
-        raise ConfigError("`--checkpoint` is of one run; a sweep has many.")
+    if sweep is not None and (checkpoint is not None or monitor is not None):
+        raise ConfigError("`--checkpoint` and `--monitor` are of one run; a sweep has many.")
     if not all(part.isdecimal() for part in names(hidden)):
         raise ConfigError(f"`--hidden` must be whole numbers such as 128,128, got {hidden!r}.")
     plan = None if sweep is None else planned(sweep, options, out=out, overwrite=overwrite)
@@ -132,6 +139,7 @@ def train(
         patience=patience,
         checkpoint=checkpoint,
         device=device,
+        monitor=monitor,
         test=test_share,
         validation=validation,
         seed=seed,

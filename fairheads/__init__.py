@@ -10,13 +10,16 @@ The map of the house, from the ground up (imports point down only; every name ha
 ``fairheads.data``          ``Dataset``, ``read_table``, the embedded ``adult``
 ``fairheads.nets``          ``MLP`` and the two-headed ``TwoHeadNet``
 ``fairheads.activations``   ``Network``: look at layers and edit them, leaving nothing behind
-``fairheads.constraints``   differentiable fairness constraints
-``fairheads.training``      one loop, several objectives
+``fairheads.constraints``   differentiable statistics of groups, and what a gap costs
+``fairheads.training``      one loop, and the objectives that join a constraint to the loss
 ``fairheads.models``        saved models in and out, no pickle
 ``fairheads.twoheads``      the explicit baseline: coefficients, front, exact merge
 ``fairheads.pathways``      readouts, swap, erasure, retention, the verdict
 ``fairheads.planted``       networks whose answer is known
 ``fairheads.twins``         the same recipe without the constraint, trained again
+``fairheads.monitor``       watching a head emerge while a network trains
+``fairheads.estimators``    scikit-learn classifiers, and Fairlearn's methods for comparison
+``fairheads.integrations``  Lightning and Hugging Face
 ``fairheads.reports``       text, Markdown and HTML pages made of results
 ``fairheads.audit``         the one call that puts it together
 ====================  =====================================================================

@@ -116,7 +116,7 @@ class TwinRecipe:
             raise ConfigError("twins need a bundle with a training record; train with fairheads or pass trained twins.")
         return {
             "architecture": net.config,
-            "recipe": {key: bundle.training[key] for key in needed},
+            "recipe": {key: bundle.training[key] for key in (*needed, "clip_norm") if key in bundle.training},
             "bootstrap": not self.matches(bundle),
             "seeds": [SEED_BASE + self.seed * 1000 + i for i in range(self.n)],
         }

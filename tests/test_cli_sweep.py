@@ -67,7 +67,8 @@ def test_a_sweep_writes_a_model_for_each_value_and_their_front(done: tuple[Resul
     ]
     assert "400 test rows" in front.split
     assert result.stdout == front.summary() + "\n"
-    assert "(demographic-parity, squared, tolerance 0)" in front.notes[0] and "weight" not in front.notes[0].split("hidden")[0]
+    assert "(demographic-parity, squared, tolerance 0)" in front.notes[0]
+    assert "weight" not in front.notes[0].split("hidden")[0]
 
 
 def test_the_numbers_are_those_of_the_saved_models(done: tuple[Result, Path], table: Path) -> None:
@@ -247,7 +248,7 @@ def test_an_option_of_another_objective_is_refused(table: Path, tmp_path: Path) 
         (["--objective", "penalized", "--constraint", "conditional-parity"], "go together"),
         (["--objective", "penalized", "--control", "sex"], "go together"),
         (["--objective", "reweighted", "--side-batch", "10"], "`side_batch` needs an objective with a constraint"),
-        (["--sweep", "weight=1,2", "--checkpoint", "file"], "`--checkpoint` is of one run"),
+        (["--sweep", "weight=1,2", "--checkpoint", "file"], "are of one run"),
     ):
         result = run("train", *words, *more)
         assert (result.exit_code, says in result.stderr) == (2, True), result.stderr

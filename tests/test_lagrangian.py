@@ -150,7 +150,7 @@ def test_decisions_of_a_trained_net_meet_the_tolerance_and_without_it_they_do_no
     gaps = {}
     for tolerance in (1.0, 0.02):
         net = MLP(3, hidden=(16,))
-        objective = Lagrangian(demographic_parity(memory=0.9), tolerance)
+        objective = Lagrangian(demographic_parity(memory=0.5), tolerance)
         train(net, data, objective, epochs=15, batch_size=256, learning_rate=5e-3)
         decided = (net(torch.as_tensor(data.inputs["x"]))[:, 0] > 0).numpy()
         gaps[tolerance] = abs(decided[group == 1].mean() - decided[group == 0].mean())

@@ -511,6 +511,17 @@ def test_by_label_every_group_and_label_is_a_group() -> None:
         objective(logits, y, torch.zeros(3, 2))
 
 
+def test_a_step_follows_the_losses_of_all_batches_since_the_last() -> None:
+    logits, y, group = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 0])
+    whole, parts = GroupDRO(0.7, groups=2), GroupDRO(0.7, groups=2)
+    whole(logits, y, group)
+    for k in (slice(0, 1), slice(1, 4)):
+        parts(logits[k], y[k], group[k])
+    for objective in (whole, parts):
+        objective.step()
+    np.testing.assert_allclose(parts.shares.numpy(), whole.shares.numpy(), rtol=1e-6)
+
+
 def test_the_worst_group_is_served_better_than_by_the_mean() -> None:
     # Groups that need opposite slopes, one of them rare: the mean serves the many.
     rng = np.random.default_rng(0)

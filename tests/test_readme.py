@@ -27,11 +27,15 @@ def test_the_python_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    audits, counts = blocks("python")
+    audits, loop, counts = blocks("python")
     assert len([line for line in audits.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
     exec(compile(audits, "README.md", "exec"), {})
     assert "compensating_head" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "report").iterdir()) == ["report.html", "report.json", "report.md"]
+    exec(compile(loop, "README.md", "exec"), made := {})
+    assert [reading.step for reading in made["monitor"].history] == [100, 200, 300, 400]
+    assert float(made["objective"].multipliers.max()) > 0
+    capsys.readouterr()
     rng = np.random.default_rng(0)
     table = {"hired": rng.integers(0, 2, 900), "offer": rng.integers(0, 2, 900), "p": rng.random(900)}
     table |= {"sex": rng.choice(["F", "M"], 900), "race": rng.choice(["x", "y", "z"], 900)}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from fairheads.data import Table
+from fairheads.data import Dataset, Table
 from fairheads.errors import ConfigError
 from fairheads.models.bundle import Bundle
 from fairheads.nets import MLP, TwoHeadNet
-from fairheads.training import Objective, train
+from fairheads.training import Monitor, Objective, train
 
 
 def fit_table(
@@ -28,6 +28,7 @@ def fit_table(
     patience: int | None = None,
     checkpoint: str | Path | None = None,
     device: str | None = None,
+    monitor: Callable[[Dataset, int], Monitor] | None = None,
     test: float = 0.2,
     validation: float = 0.2,
     seed: int = 0,
@@ -45,6 +46,8 @@ def fit_table(
     patience : int, optional
         Ends training by the validation rows, and keeps the best weights; a merge chosen on the same rows afterwards is
         a little optimistic.
+    monitor : callable, optional
+        Given the validation rows and the number of steps in an epoch, returns what watches the run.
     device : str, optional
         By default CUDA where there is one. The bundle's network ends on the CPU.
     seed : int
@@ -53,10 +56,13 @@ def fit_table(
     Other parameters and errors are those of `fairheads.training.train` and `fairheads.data.Table.parts`.
     """
     masks = table.parts(test=test, validation=validation, seed=0)
-    if patience is not None and not masks["validation"].any():
-        raise ConfigError("`patience` needs `validation` rows: a share above 0.")
+    if (patience is not None or monitor is not None) and not masks["validation"].any():
+        raise ConfigError("`patience` and `monitor` need `validation` rows: a share above 0.")
     encoder = table.fit_encoder(masks["train"])
     data = table.encode(encoder, masks["train"])
+    held_out = None
+    if patience is not None or monitor is not None:
+        held_out = table.encode(encoder, masks["validation"])
     width = next(iter(data.inputs.values())).shape[1]
     net = MLP(width, hidden=hidden, seed=seed)
     trained = TwoHeadNet(net, seed=seed) if objective.outputs == 2 else net
@@ -70,9 +76,10 @@ def fit_table(
         schedule=schedule,
         clip_norm=clip_norm,
         side_batch=side_batch,
-        validation=None if patience is None else table.encode(encoder, masks["validation"]),
+        validation=None if patience is None else held_out,
         patience=patience,
         checkpoint=checkpoint,
+        monitor=None if monitor is None or held_out is None else monitor(held_out, max(len(data) // batch_size, 1)),
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
         seed=seed,
         progress=progress,

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from fairheads.constraints.processes import joined_sum, joined_with_gradient
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training.objective import Objective, codes_of, known_groups
@@ -159,17 +160,19 @@ class GroupDRO(Objective):
         group = codes_of(group, cells // 2 if self.by_label else cells)
         code = group * 2 + y.long() if self.by_label else group
         code = torch.where(group < 0, cells, code)
-        total = losses.new_zeros(cells + 1).index_add(0, code, losses)[:cells]
-        rows = losses.new_zeros(cells + 1).index_add_(0, code, torch.ones_like(losses))[:cells]
-        means = total / rows.clamp(min=1)
+        total = joined_with_gradient(losses.new_zeros(cells + 1).index_add(0, code, losses)[:cells])
+        rows = joined_sum(losses.new_zeros(cells + 1).index_add_(0, code, torch.ones_like(losses))[:cells])
         if self.training:
-            self._seen = means.detach()
+            sums = torch.stack([total.detach(), rows])
+            self._seen = sums if self._seen is None else self._seen + sums
+        means = total / rows.clamp(min=1)
         return self.shares.to(means) @ means
 
     def step(self) -> None:
-        """Multiply the weights; a group that the batch lacked keeps its own."""
+        """Multiply the weights by the losses since the last step; a group that had no rows keeps its own."""
         if self._seen is not None:
-            self.log_shares = (self.log_shares + self.rate * self._seen).log_softmax(0)
+            means = self._seen[0] / self._seen[1].clamp(min=1)
+            self.log_shares = (self.log_shares + self.rate * means).log_softmax(0)
             self._seen = None
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:

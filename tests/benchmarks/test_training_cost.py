@@ -1,4 +1,4 @@
-"""What constrained training costs: medians, interleaved with a named peer in the same run, one thread (`make bench`)."""
+"""What constrained training costs: medians, in turns with a named peer in the same run, one thread (`make bench`)."""
 
 from __future__ import annotations
 
