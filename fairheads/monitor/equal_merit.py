@@ -166,6 +166,8 @@ def effect_at_equal_merit(pair: Pair, z: Singles, score: Floats) -> Number:
     if covered < MIN_COVERED * n:
         return undefined(f"only {covered / n:.0%} of the rows lie in merit bins that have rows of both groups", n)
     se = float(jackknife_se(replicates(pair, read, score)[:, None])[0])
+    if not np.isfinite(se):
+        return undefined("the score is the same for every row outside one block", n)
     half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * se
     turned = -pair.sign * value / spread
     return Number(value=turned, n=covered, low=turned - half, high=turned + half)
@@ -189,7 +191,8 @@ def replicates(pair: Pair, read: Merit, score: Floats) -> Floats:
     weight = np.where(enough, counts.prod(2) / np.maximum(counts.sum(2), 1), 0.0)
     difference = (weight * (means[:, :, 1] - means[:, :, 0])).sum(1) / weight.sum(1)
     spread = [score[pair.block != block].std() for block in range(blocks)]
-    return np.asarray(difference / np.array(spread), np.float64)
+    with np.errstate(all="ignore"):  # the caller looks
+        return np.asarray(difference / np.array(spread), np.float64)
 
 
 def probe_auc(pair: Pair, z: Singles) -> Number:

@@ -74,9 +74,7 @@ class Measure:
         with self._threads.limit(limits=1, user_api="blas"):
             groups = tuple(self._group(pair, score, h, own) for pair in self.watched.pairs)
         margin = np.inf if self.margin is None else self.margin
-        alerts = tuple(
-            g.group for g in groups if g.orientation and g.effect.low is not None and g.effect.low > margin
-        )
+        alerts = tuple(g.group for g in groups if g.orientation and g.effect.low is not None and g.effect.low > margin)
         return Reading(step=step, layer=layer, accuracy=accuracy(self.watched, score), groups=groups, alerts=alerts)
 
     def _forward(self, network: Network, layer: str) -> tuple[Floats, Singles]:

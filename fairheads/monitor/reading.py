@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fairheads.monitor.text import reading_lines
 from fairheads.results import Number
 from fairheads.results.record import from_plain, to_plain
 
@@ -92,8 +93,6 @@ class Reading:
 
     def summary(self) -> str:
         """The step, what was read and a row for each group; the reasons of what is missing below."""
-        from fairheads.monitor.text import reading_lines
-
         return "\n".join(reading_lines(self))
 
     def __str__(self) -> str:

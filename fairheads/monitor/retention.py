@@ -69,7 +69,7 @@ def retention(mine: tuple[Ranking, ...], reference: tuple[Ranking, ...]) -> Numb
     if np.isnan(above) or np.isnan(its):
         return undefined("a group has rows with one label only", n)
     spread = np.sqrt(sum(float((r.influence**2).sum()) for r in reference)) / len(reference)
-    if its < Z95 * spread:
+    if not its > Z95 * spread:
         return undefined("the reference does not rank within groups", n)
     ratio = above / its
     influence = [m.influence - ratio * r.influence for m, r in zip(mine, reference, strict=True)]

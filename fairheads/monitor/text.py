@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from fairheads.monitor.reading import CURVES, GroupReading, Reading
 from fairheads.results import Number
 from fairheads.results._text import text_table, wrapped
 from fairheads.results._words import amount, clip, clip_middle, estimate, sentence
 
-DISCLAIMER = (
-    "This does not say that there is a head, nor how it came about: analyze_pathways decides, by interventions."
-)
+if TYPE_CHECKING:
+    from fairheads.monitor.reading import GroupReading, Reading
+
+DISCLAIMER = "This does not say that there is a head: analyze_pathways decides that, by interventions."
 
 LAST = 10
 """Readings that a history shows; the frame, the file and the figure have all."""
 
-NAME = 15
+NAME = 12
 """Longest name of a group: a row then fits."""
 
 MARK = "!"
@@ -34,9 +35,9 @@ SPOKEN = {
 
 def reading_lines(reading: Reading) -> list[str]:
     """All that was measured at one step: a row for each group, then the reasons of what could not be."""
-    where = f" at {clip_middle(reading.layer, 28)}" if reading.layer else ""
-    beside = clip(reading.groups[0].reference, 30)
-    head = ["group", "effect, sd of logit", "group AUC", "ranking kept", "selection rates"]
+    where = f", layer {clip_middle(reading.layer, 24)}" if reading.layer else ""
+    beside = clip(reading.groups[0].reference, 16)
+    head = ["group", "effect, sd of logit", "group AUC", "ranking kept", "selection difference"]
     rows = [
         [
             clip(g.group, NAME),
@@ -105,7 +106,7 @@ def _mark(reading: Reading, g: GroupReading) -> str:
 def _remarks(g: GroupReading) -> list[str]:
     """What is missing and why, each reason once; and where there is no gap in labels to turn the effect by."""
     missing: dict[str, list[str]] = {}
-    for name in CURVES:
+    for name in SPOKEN:
         reason = getattr(g, name).reason
         if reason:
             missing.setdefault(reason, []).append(SPOKEN[name])

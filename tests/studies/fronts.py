@@ -54,7 +54,9 @@ HERE = Path(__file__).parent
 HIDDEN = (128, 128, 128)
 GAPS = ("demographic_parity", "equalized_odds")
 RECIPES = {"adult": {"epochs": 8, "batch_size": 512}, "compas": {"epochs": 30, "batch_size": 128}}
-TOLERANCE, SHORTFALL = 0.02, 0.005
+TOLERANCE = 0.02
+NEAR = 0.005
+"""Gaps this close are the same: less than one standard error of a gap on the held-out rows (.006 and .024)."""
 Decisions = NDArray[np.int64]
 
 
@@ -148,6 +150,20 @@ def methods() -> list[Method]:
             objective(lambda t: Lagrangian(odds(0.5), t), with_group=True),
             reads_group=True,
         ),
+        Method(
+            "Penalized, DP, group an input",
+            True,
+            (10.0, 30.0, 100.0),
+            objective(lambda w: Penalized(demographic_parity(), w), with_group=True),
+            reads_group=True,
+        ),
+        Method(
+            "Penalized, EO, group an input",
+            True,
+            (10.0, 30.0, 100.0),
+            objective(lambda w: Penalized(odds(0.9), w), with_group=True),
+            reads_group=True,
+        ),
         Method("Adversarial, DP", True, SMALL, objective(lambda w: Adversarial(w))),
         Method("Adversarial, EO", True, SMALL, objective(lambda w: Adversarial(w, given_label=True))),
         Method("Reweighted", True, (0.5, 1.0), objective(lambda s: Reweighted(s))),
@@ -179,6 +195,12 @@ def methods() -> list[Method]:
                 False,
                 (0.3, 1.0),
                 peer(lambda b, w, c=constraint: AdversarialPeer(constraint=c, weight=w, backbone=b)),
+            ),
+            Method(
+                f"The same with the paper's step, {short}",
+                False,
+                (0.3, 1.0),
+                peer(lambda b, w, c=constraint: AdversarialPeer(constraint=c, weight=w, published=True, backbone=b)),
             ),
         ]
     if importlib.util.find_spec("oxonfair") and importlib.util.find_spec("fairness_training"):
@@ -286,12 +308,14 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
                 if row["ours"] or row["data"] != data:
                     continue
                 alike = [each for each in ours if row["reads_group"] or not each["reads_group"]]
-                at_most = [each for each in alike if each[gap] <= row[gap]]
-                best = max(at_most, key=lambda each: each["accuracy"], default=None)
-                short = None if best is None else row["accuracy"] - best["accuracy"]
-                names = None if best is None else [best["method"], best["setting"]]
-                beside.append({**{k: row[k] for k in ("data", "method", "setting", "reads_group", "accuracy")}})
-                beside[-1].update({"gap": gap, "value": row[gap], "shortfall": short, "best_of_ours": names})
+                found = {k: row[k] for k in ("data", "method", "setting", "reads_group", "accuracy")}
+                found |= {"gap": gap, "value": row[gap]}
+                for key, slack in (("shortfall", 0.0), ("shortfall_near", NEAR)):
+                    at_most = [each for each in alike if each[gap] <= row[gap] + slack]
+                    best = max(at_most, key=lambda each: each["accuracy"], default=None)
+                    found[key] = None if best is None else row["accuracy"] - best["accuracy"]
+                    found[f"{key}_beside"] = None if best is None else [best["method"], best["setting"]]
+                beside.append(found)
     met = {}
     for data in dict.fromkeys(row["data"] for row in rows):
         for method, gap in (("Lagrangian, DP", "demographic_parity"), ("Lagrangian, EO", "equalized_odds")):
@@ -376,17 +400,8 @@ def main() -> None:
     (HERE / "fronts.json").write_text(json.dumps(written, indent=1) + "\n")
     draw(found["settings"], HERE / "fronts.png")
     for row in found["peers"]:
-        print(
-            row["data"],
-            row["gap"],
-            row["method"],
-            row["setting"],
-            f"{row['value']:.4f}",
-            f"{row['accuracy']:.4f}",
-            "shortfall",
-            row["shortfall"],
-            row["best_of_ours"],
-        )
+        if row["shortfall"] is None or row["shortfall"] > 0.005:
+            print({key: value for key, value in row.items() if value is not None})
     print(json.dumps(found["tolerance"], indent=1))
 
 
