@@ -20,6 +20,8 @@ from fairheads.estimators import (
 )
 from fairheads.nets import MLP
 
+pytestmark = pytest.mark.slow  # every peer trains networks
+
 BACKBONE = Backbone(hidden=(16,), epochs=25, batch_size=256, learning_rate=0.01)
 PEERS: list[Peer] = [
     ExponentiatedGradientPeer(backbone=BACKBONE, rounds=4),
@@ -45,7 +47,6 @@ def gap(decisions: np.ndarray, data: Dataset, constraint: str) -> float:
     return float(DIFFERENCE[constraint](data.y, decisions, sensitive_features=data.group))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("constraint", sorted(DIFFERENCE))
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_each_narrows_the_gap_that_it_is_for(peer: Peer, constraint: str, random_state_is_left_alone: None) -> None:
@@ -59,7 +60,6 @@ def test_each_narrows_the_gap_that_it_is_for(peer: Peer, constraint: str, random
     assert (decisions == test.y).mean() > 0.6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_what_decides_by_lot_or_by_group_says_so(peer: Peer) -> None:
     train, test = rows(1000), rows(500, seed=1)
@@ -75,7 +75,6 @@ def test_what_decides_by_lot_or_by_group_says_so(peer: Peer) -> None:
     assert (peer.fit(train, seed=3).decide(test, seed=0) != first).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("groups", [2, 3])
 def test_the_adversary_takes_more_than_two_groups(groups: int) -> None:
     train = rows(400, groups=groups)

@@ -126,3 +126,25 @@ def test_the_coverage_study_says_what_the_readme_says() -> None:
     ):
         (line,) = re.findall(rf"^\| {name} \|(.*)\|$", README, flags=re.M)
         assert line.split("|")[-1].strip() == covered(*intervals)
+
+
+def test_the_study_of_fronts_says_what_the_readme_says() -> None:
+    study = json.loads((ROOT / "tests/studies/fronts.json").read_text())
+    for (data, method), found in ((key.split(", ", 1), found) for key, found in study["tolerance"].items()):
+        name = {"adult": "Adult", "compas": "COMPAS"}[data]
+        gap = {"Lagrangian, DP": "demographic parity", "Lagrangian, EO": "equalized odds"}[method]
+        met = f"{found['interval_reaches_tolerance']} of {found['seeds']}"
+        assert f"| {name}, {gap} | {met} | {np.mean(found['gaps']):.3f} |".replace("| 0.", "| .") in README
+    peers = study["peers"]
+    assert f"two exceptions of {len(peers)}" in README
+    beyond = {
+        (row["data"], row["gap"], row["method"])
+        for row in peers
+        # A decision that is the same for everybody has no gap, and half the settings of AdversarialFairness end there.
+        if "AdversarialFairness" not in row["method"]
+        and (row["shortfall_near"] is None or row["shortfall_near"] > 0.005)
+    }
+    assert beyond == {
+        ("compas", "equalized_odds", "Fairlearn ThresholdOptimizer, EO"),
+        ("compas", "equalized_odds", "OxonFair, EO"),
+    }

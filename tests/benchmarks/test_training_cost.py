@@ -107,9 +107,7 @@ def test_an_epoch_beside_a_data_loader(rows: Dataset) -> None:
 
     ours = MLP(rows.inputs["x"].shape[1], hidden=(128, 128, 128))
     with one_thread():
-        found = interleaved(
-            {"fairheads": lambda: train(ours, rows, Unconstrained(), epochs=1), "DataLoader": epoch}, 5
-        )
+        found = interleaved({"fairheads": lambda: train(ours, rows, Unconstrained(), epochs=1), "DataLoader": epoch}, 5)
         once = interleaved({"two more": lambda: train(ours, rows, Unconstrained(), epochs=3)}, 3)["two more"]
     found["fairheads, after the first"] = (once - found["fairheads"]) / 2
     say(found, "DataLoader")

@@ -363,6 +363,7 @@ def draw(means: list[dict[str, Any]], file: Path) -> None:
                     label=name + (" (reads the group)" if some[0]["reads_group"] else ""),
                 )
             ax.set(xlabel=words, ylabel="accuracy", title=titles.get(source, source))
+            ax.locator_params(axis="x", nbins=6)
             ax.grid(alpha=0.3)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
