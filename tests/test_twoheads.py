@@ -256,6 +256,7 @@ def test_the_confident_choice_is_held_to_newcombes_one_sided_bound() -> None:
     assert chosen.accuracy < front.accuracy[np.abs(front.gap) <= 0.08].max()
 
 
+@pytest.mark.slow
 def test_a_gap_that_no_merge_can_be_held_to_is_refused_with_the_smallest_that_one_can() -> None:
     front = fit_frontier(*rows_of(3, 300, ties=False))
     with pytest.raises(InputError, match=r"at or below 0\.01 on 300 validation rows with confidence 0\.95") as refused:
@@ -300,6 +301,7 @@ def violations(n: int, max_gap: float, seeds: int, confidence: float | None) -> 
     return sum(true_gap(c) > max_gap for c in chosen)
 
 
+@pytest.mark.slow
 def test_the_bound_holds_on_new_rows_and_without_it_the_gap_does_not() -> None:
     assert violations(1000, 0.1, 30, confidence=0.95) <= 4
     assert violations(1000, 0.1, 30, confidence=None) >= 8
