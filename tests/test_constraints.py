@@ -358,6 +358,7 @@ def test_a_statistic_of_ones_own_equals_the_named_constraint(kind: str, which: s
         assert float(value) == pytest.approx(float(soft(found, demographic_parity(kind=kind, **found.settings))))
 
 
+@pytest.mark.slow  # not for its time: `make test` has no fairret
 def test_statistics_are_those_of_fairret() -> None:
     statistics = pytest.importorskip("fairret.statistic")
     found = case("codes")

@@ -32,7 +32,12 @@ def examples(module: ModuleType) -> list[doctest.DocTest]:
     return [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
 
 
-@pytest.mark.parametrize("name", MODULES)
+def with_extras_in_test_all(name: str) -> object:
+    """`make test` has no extras; `make test-all` has them and runs what is slow."""
+    return pytest.param(name, marks=pytest.mark.slow) if name in OPTIONAL else name
+
+
+@pytest.mark.parametrize("name", [with_extras_in_test_all(name) for name in MODULES])
 def test_examples_run(name: str) -> None:
     if absent := missing(name):
         pytest.skip(f"needs the extra `integrations`: {', '.join(absent)} not installed")

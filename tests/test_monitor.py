@@ -22,10 +22,12 @@ from fairheads.activations import TorchNetwork
 from fairheads.constraints import demographic_parity
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError, LayerNotFoundError
-from fairheads.monitor import HeadMonitor, Reading
+from fairheads.monitor import HeadMonitor, Reading, equal_merit
 from fairheads.monitor.reading import COLUMNS
+from fairheads.monitor.sample import Pair, Watched
 from fairheads.nets import MLP
 from fairheads.pathways.measure import measure_layer
+from fairheads.pathways.readout import logistic
 from fairheads.pathways.sample import collect
 from fairheads.planted import plant_head, synthetic
 from fairheads.training import Penalized, Unconstrained, train
@@ -212,6 +214,39 @@ def test_probe_retention_and_disparity_are_what_scikit_learn_finds() -> None:
         pairs = belongs[mine].sum() * (~belongs[mine]).sum()
         aucs.append((roc_auc_score(belongs[mine], fit.predict(((h[mine] - mean) / sd)[:, live])), pairs))
     assert found.probe_auc.value == pytest.approx(sum(auc * n for auc, n in aucs) / sum(n for _, n in aucs), abs=1e-4)
+
+
+def watched(data: Dataset, h: np.ndarray) -> tuple[Pair, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The pair of a sample of all rows, the layer ``h`` of them standardised, and its Gram matrices."""
+    (pair,) = Watched.of(data, ALL, 0).pairs
+    z = equal_merit.standardised(h[pair.rows])
+    return pair, z, equal_merit.grams_of(pair, z)
+
+
+def test_merit_is_read_by_the_logistic_regressions_of_an_audit() -> None:
+    for net in (trained(), trained(1, 10.0), planted(2.0)):
+        pair, z, grams = watched(rows(), layer_of(net, rows()))
+        read = equal_merit.merit(z, pair.y, pair.block, grams)
+        assert np.abs(read.fitted - z @ logistic(z, pair.y)).max() < 0.2  # logits, at their far ends
+        for block in (0, 13):
+            kept = pair.block != block
+            wanted = z @ logistic(z[kept], pair.y[kept])
+            assert np.corrcoef(read.without[:, block], wanted)[0, 1] > 0.9999
+            assert np.abs(read.held_out - wanted)[~kept].mean() < 0.05
+
+
+def test_a_unit_that_is_silent_in_one_half_of_the_rows_adds_nothing_to_the_probe() -> None:
+    """Its variance there is that of rounding; a reader fitted on that would shout where the unit speaks."""
+    data = rows()
+    (pair,) = Watched.of(data, ALL, 0).pairs
+    h = layer_of(trained(), data)
+    silent = np.full((len(h), 3), 0.1, np.float32)
+    silent[pair.rows[pair.halves[0]]] += np.random.default_rng(0).exponential(size=(pair.halves[0].stop, 3))
+    alone, beside = (
+        equal_merit.probe_auc(pair, z, grams).value
+        for _, z, grams in (watched(data, h), watched(data, np.column_stack([h, silent])))
+    )
+    assert beside == pytest.approx(alone, abs=0.003)
 
 
 def test_accuracy_of_a_sample_in_which_a_group_is_over_represented() -> None:

@@ -37,6 +37,9 @@ SLOW = 4
 REFITS = 2
 """Steps from the fit on all rows to that without one block; each leaves about a fifth of the way."""
 
+ROUNDING = 1e-4
+"""Share of a unit's mean square, in one half of the rows, below which its variance is that of rounding."""
+
 MINIMUM = 5
 """Rows of either side that a merit bin needs."""
 
@@ -54,6 +57,16 @@ def standardised(h: NDArray[np.floating]) -> Singles:
 def product(one: Singles, other: Singles) -> Floats:
     """``one.T @ other``, multiplied in float32."""
     return np.asarray(one.T @ other, np.float64)
+
+
+Grams = tuple[Floats, Floats]
+"""``z.T @ z`` of each half of the rows: the probe is made of them, and the first Hessian."""
+
+
+def grams_of(pair: Pair, z: Singles) -> Grams:
+    """The Gram matrix (live + 1, live + 1) of each half."""
+    even, odd = (product(z[half], z[half]) for half in pair.halves)
+    return even, odd
 
 
 def log_odds(z: Singles, weights: Floats) -> Singles:
@@ -85,7 +98,7 @@ class Merit:
         return self.without + (self.held_out - self.fitted)[:, None]
 
 
-def merit(z: Singles, y: Ints, block: Ints) -> Merit:
+def merit(z: Singles, y: Ints, block: Ints, grams: Grams) -> Merit:
     """Penalised logistic regressions of the label on all rows and on those outside each block.
 
     They are those of `fairheads.pathways.readout.logistic`. The fits without a block start at that on all rows and
@@ -95,7 +108,7 @@ def merit(z: Singles, y: Ints, block: Ints) -> Merit:
     rate = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
     penalty = np.full(z.shape[1], RIDGE * rate * (1 - rate))
     penalty[-1] = 1e-9
-    weights, hessian = _fit(z, label, rate, penalty)
+    weights, hessian = _fit(z, label, rate, penalty, grams)
     own = (np.arange(n), block)
     outside = n - np.bincount(block, minlength=JACKKNIFE_BLOCKS)
     fits = np.repeat(weights[:, None], JACKKNIFE_BLOCKS, 1)
@@ -112,7 +125,7 @@ Hessian = tuple[Floats, bool]
 """As `scipy.linalg.cho_factor` returns it."""
 
 
-def _fit(z: Singles, label: Singles, rate: float, penalty: Floats) -> tuple[Floats, Hessian]:
+def _fit(z: Singles, label: Singles, rate: float, penalty: Floats, grams: Grams) -> tuple[Floats, Hessian]:
     """Coefficients of the regression on all rows, and a Hessian near them.
 
     Newton's method, whose Hessian is kept for as long as the steps get smaller fast: a Hessian costs six such steps.
@@ -120,7 +133,7 @@ def _fit(z: Singles, label: Singles, rate: float, penalty: Floats) -> tuple[Floa
     w = np.zeros(z.shape[1])
     w[-1] = np.log(rate / (1 - rate))
     p = np.full(len(label), rate, np.float32)
-    hessian, fresh, before = _hessian(z, p, penalty), True, np.inf
+    hessian, fresh, before = _factor((grams[0] + grams[1]) * (rate * (1 - rate) / len(z)), penalty), True, np.inf
     for _ in range(STEPS):
         gradient = product(z, p - label) / len(label) + penalty * w
         step = linalg.cho_solve(hessian, gradient, check_finite=False)
@@ -144,11 +157,15 @@ def _fit(z: Singles, label: Singles, rate: float, penalty: Floats) -> tuple[Floa
 
 def _hessian(z: Singles, p: Singles, penalty: Floats) -> Hessian:
     weighted = z * np.sqrt(np.maximum(p * (1 - p), 1e-6))[:, None]
-    factor: Hessian = linalg.cho_factor(product(weighted, weighted) / len(z) + np.diag(penalty), check_finite=False)
+    return _factor(product(weighted, weighted) / len(z), penalty)
+
+
+def _factor(gram: Floats, penalty: Floats) -> Hessian:
+    factor: Hessian = linalg.cho_factor(gram + np.diag(penalty), check_finite=False)
     return factor
 
 
-def effect_at_equal_merit(pair: Pair, z: Singles, score: Floats) -> Number:
+def effect_at_equal_merit(pair: Pair, z: Singles, score: Floats, grams: Grams) -> Number:
     """Turned difference of the logit at equal merit in sd of the logit, with its delete-block interval."""
     n, units = len(pair.y), z.shape[1] - 1
     if pair.untestable is not None:
@@ -161,7 +178,7 @@ def effect_at_equal_merit(pair: Pair, z: Singles, score: Floats) -> Number:
     spread = float(score.std())
     if not spread > 0:
         return undefined("the score is the same for every row", n)
-    read = merit(z, pair.y, pair.block)
+    read = merit(z, pair.y, pair.block, grams)
     value, covered = stratified_difference(score, pair.member, read.held_out, bins=pair.bins, minimum=MINIMUM)
     if covered < MIN_COVERED * n:
         return undefined(f"only {covered / n:.0%} of the rows lie in merit bins that have rows of both groups", n)
@@ -190,22 +207,33 @@ def replicates(pair: Pair, read: Merit, score: Floats) -> Floats:
     enough = (counts >= MINIMUM).all(2)
     weight = np.where(enough, counts.prod(2) / np.maximum(counts.sum(2), 1), 0.0)
     difference = (weight * (means[:, :, 1] - means[:, :, 0])).sum(1) / weight.sum(1)
-    spread = [score[pair.block != block].std() for block in range(blocks)]
     with np.errstate(all="ignore"):  # the caller looks
-        return np.asarray(difference / np.array(spread), np.float64)
+        return np.asarray(difference / _spreads(score, pair.block), np.float64)
 
 
-def probe_auc(pair: Pair, z: Singles) -> Number:
+def _spreads(score: Floats, block: Ints) -> Floats:
+    """Standard deviation of the score without each block (20,), 0 where it is that of rounding."""
+    centred = score - score.mean()
+    rows = len(block) - np.bincount(block, minlength=JACKKNIFE_BLOCKS)
+    first, second = (v.sum() - np.bincount(block, v, JACKKNIFE_BLOCKS) for v in (centred, centred**2))
+    variance = second / rows - (first / rows) ** 2
+    return np.asarray(np.sqrt(np.where(variance > 1e-12 * (centred**2).mean(), variance, 0.0)), np.float64)
+
+
+def probe_auc(pair: Pair, z: Singles, grams: Grams) -> Number:
     """Held-out AUC of membership, read by ridge regression: each half of the rows by the fit on the other."""
     units, n = z.shape[1] - 1, len(pair.y)
     if units == 0:
         return undefined("no unit of the layer varies", n)
-    table = z.copy()
-    table[:, -1] = pair.member
     read = np.empty(n)
-    for mine, other in ((pair.halves[0], pair.halves[1]), (pair.halves[1], pair.halves[0])):
-        rows = table[other]
-        fitted = readout(Moments(len(rows), rows.sum(0, dtype=np.float64), product(rows, rows)), units, 0)
-        read[mine] = fitted(z[mine, :-1])
+    for mine, other, gram in zip(pair.halves, pair.halves[::-1], grams[::-1], strict=True):
+        cross = product(z[other], pair.member[other].astype(np.float32))
+        table = np.block([[gram[:-1, :-1], cross[:-1, None]], [cross]])
+        total = np.append(gram[-1, :-1], cross[-1])
+        # A unit that is constant in this half has no variance but that of rounding, and must not be read.
+        dead = np.append(np.diag(gram)[:-1] - total[:-1] ** 2 / gram[-1, -1] < ROUNDING * np.diag(gram)[:-1], False)
+        table[dead], table[:, dead], total[dead] = 0, 0, 0
+        moments = Moments(round(gram[-1, -1]), total, table)
+        read[mine] = readout(moments, units, 0)(z[mine, :-1])
     value = auc_within(pair.member, read, pair.block % 2)
     return Number(value=value, n=n) if np.isfinite(value) else undefined("a half has rows of one group only", n)

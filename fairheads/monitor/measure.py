@@ -14,7 +14,7 @@ from fairheads.data import Dataset
 from fairheads.errors import InputError
 from fairheads.metrics import weighted_rate_interval, wilson
 from fairheads.metrics.intervals import difference_of_limits
-from fairheads.monitor.equal_merit import effect_at_equal_merit, probe_auc, standardised
+from fairheads.monitor.equal_merit import effect_at_equal_merit, grams_of, probe_auc, standardised
 from fairheads.monitor.reading import CURVES, GroupReading, Reading
 from fairheads.monitor.retention import Ranking, reference_score, retention
 from fairheads.monitor.sample import Pair, Watched
@@ -88,6 +88,7 @@ class Measure:
 
     def _group(self, pair: Pair, score: Floats, h: Singles, own: dict[int, Ranking]) -> GroupReading:
         z, scores = standardised(h[pair.rows]), score[pair.rows]
+        grams = grams_of(pair, z)
         no_layer = undefined("the network has no hidden layer to look into", len(scores)) if h.shape[1] == 0 else None
         codes = [self.watched.names.index(name) for name in (pair.group, pair.reference)]
         beside = self.reference
@@ -100,8 +101,8 @@ class Measure:
             group=pair.group,
             reference=pair.reference,
             orientation=pair.orientation,
-            effect=no_layer or effect_at_equal_merit(pair, z, scores),
-            probe_auc=no_layer or probe_auc(pair, z),
+            effect=no_layer or effect_at_equal_merit(pair, z, scores, grams),
+            probe_auc=no_layer or probe_auc(pair, z, grams),
             retention=kept,
             selection_rate_difference=selection(scores[pair.member] > 0, scores[~pair.member] > 0),
         )
