@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from fairheads.activations import Network
-from fairheads.data import Dataset
+from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.monitor import figure, scalars
 from fairheads.monitor.log import CsvLog
@@ -26,6 +26,10 @@ SAMPLE = 2048
 """Default number of watched rows."""
 
 SCHEMA = "fairheads/monitor/1"
+
+
+DRAWN = 10
+"""Rows drawn from a stream for each row that is watched."""
 
 
 class HeadMonitor:
@@ -44,8 +48,9 @@ class HeadMonitor:
 
     Parameters
     ----------
-    data : Dataset
-        Rows that the network is NOT trained on, with labels and groups.
+    data : Dataset or Stream
+        Rows that the network is NOT trained on, with labels and groups. Of a stream some thousands are drawn through
+        its shuffle buffer and kept.
     every : int
         Measures at steps ``every``, ``2 every``, ...
     layer : str, optional
@@ -109,7 +114,7 @@ class HeadMonitor:
 
     def __init__(
         self,
-        data: Dataset,
+        data: Dataset | Stream,
         *,
         every: int,
         layer: str | None = None,
@@ -131,6 +136,8 @@ class HeadMonitor:
         if writer is not None and not callable(getattr(writer, "add_scalar", None)):
             raise ConfigError(f"`writer` must have a method `add_scalar`, got {type(writer).__name__}.")
         self.every, self.margin, self.on_alert, self.stop = every, margin, on_alert, stop
+        if isinstance(data, Stream):
+            data = _drawn(data, sample, seed)
         self._measure = Measure.of(data, sample=sample, seed=seed, reference=reference, layer=layer, margin=margin)
         self._writer, self._log = writer, None if csv is None else CsvLog(Path(csv))
         self._history: list[Reading] = []
@@ -206,3 +213,9 @@ class HeadMonitor:
             if [g.group for g in reading.groups] != names:
                 raise InputError(f"`state` must be of the groups {names}, got {[g.group for g in reading.groups]}.")
         self._history = history
+
+
+def _drawn(data: Stream, sample: int, seed: int) -> Dataset:
+    """Rows of a stream to watch: enough that small groups can be drawn somewhat more often."""
+    rows = next(data.epoch(seed, min(len(data), DRAWN * sample)))
+    return Dataset(rows.inputs, rows.y, rows.group, group_names=data.group_names, name=data.name, row_id=rows.row_id)
