@@ -89,7 +89,9 @@ class Job:
     def words(self) -> str:
         """The recipe."""
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        more = {"gradient norm": self.clip_norm, "side batch": self.side_batch, "patience": self.patience}
+        said = "".join(f", {name} {value:g}" for name, value in more.items() if value is not None)
         return (
             f"hidden layers {', '.join(map(str, self.hidden))}; {epochs}, batches of {self.batch_size},"
-            f" learning rate {self.learning_rate:g}, {self.schedule}; seed {self.seed}"
+            f" learning rate {self.learning_rate:g}, {self.schedule}{said}; seed {self.seed}"
         )

@@ -80,6 +80,8 @@ class ObjectiveOptions:
         if "penalty" in OBJECTIVES[self.objective] and self.constraint not in DISTRIBUTIONS:
             said.append(self.penalty)
         said += [f"{option} {self.number(option):g}" for option in takes]
+        more = {"memory": self.memory, "layer": self.layer, "given label": self.given_label or None}
+        said += [f"{name} {value}" for name, value in more.items() if value is not None]
         return f"{self.objective} ({', '.join(said)})" if said else self.objective
 
     def number(self, option: str) -> float:
@@ -114,7 +116,8 @@ def objective_options(command: Command) -> Command:
                 "--tolerance",
                 type=float,
                 show_default="0; lagrangian 0.02",
-                help="Largest gap in decisions (lagrangian); gap in mean scores that costs nothing (penalized).",
+                help="Largest gap in decisions, or distance of scores (lagrangian); gap in mean scores that costs"
+                " nothing (penalized).",
             ),
             click.option(
                 "--memory",

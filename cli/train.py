@@ -27,7 +27,12 @@ from .sweep import planned
 @click.option("--schedule", type=click.Choice(("cosine", "constant")), default="cosine", show_default=True)
 @click.option("--clip-norm", type=float, help="Largest norm of the gradient.")
 @click.option("--side-batch", type=int, metavar="ROWS", help="Take the constraint on a second batch, groups balanced.")
-@click.option("--patience", type=int, metavar="EPOCHS", help="End when validation rows see nothing better for so long.")
+@click.option(
+    "--patience",
+    type=int,
+    metavar="EPOCHS",
+    help="End when validation rows see nothing better for so long; the best epoch is kept.",
+)
 @click.option(
     "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Keep the run there; go on from it."
 )
@@ -42,7 +47,13 @@ from .sweep import planned
 @click.option("--group-in-inputs", is_flag=True, help="Let the network see the protected columns.")
 @click.option("--test", "test_share", type=float, default=0.2, show_default=True, help="Share held out for audits.")
 @click.option("--test-data", metavar="FILE", help="Hold out nothing; judge on this table.")
-@click.option("--validation", type=float, default=0.2, show_default=True, help="Share held out to choose a merge on.")
+@click.option(
+    "--validation",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Share held out to choose a merge on, for --patience and --monitor.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the saved model, or of a sweep.")
 @click.option("--overwrite", is_flag=True, help="Replace the model, or the sweep, in --out.")
 def train(
@@ -112,6 +123,11 @@ def train(
     )
     if sweep is not None and (checkpoint is not None or monitor is not None):
         raise ConfigError("`--checkpoint` and `--monitor` are of one run; a sweep has many.")
+    for option, file in (("checkpoint", checkpoint), ("monitor", monitor)):
+        if file is not None and out.resolve() in (file.resolve(), *file.resolve().parents):
+            raise ConfigError(f"`--{option}` must lie outside `--out`, which is written when the training is done.")
+    if monitor is not None and chosen == "two-headed":
+        raise ConfigError("`--monitor` watches one logit; a two-headed network has two.")
     if not all(part.isdecimal() for part in names(hidden)):
         raise ConfigError(f"`--hidden` must be whole numbers such as 128,128, got {hidden!r}.")
     plan = None if sweep is None else planned(sweep, options, out=out, overwrite=overwrite)

@@ -249,6 +249,12 @@ def test_an_option_of_another_objective_is_refused(table: Path, tmp_path: Path) 
         (["--objective", "penalized", "--control", "sex"], "go together"),
         (["--objective", "reweighted", "--side-batch", "10"], "`side_batch` needs an objective with a constraint"),
         (["--sweep", "weight=1,2", "--checkpoint", "file"], "are of one run"),
+        (["--device", "nowhere"], "`device` must be one that this torch can use"),
+        (["--batch-size", "0", "--monitor", tmp_path / "m.csv"], "`batch_size` must be at least 1"),
+        (["--checkpoint", tmp_path / "out" / "run.pt"], "`--checkpoint` must lie outside `--out`"),
+        (["--monitor", tmp_path / "out" / "m.csv"], "`--monitor` must lie outside `--out`"),
+        (["--objective", "two-headed", "--monitor", tmp_path / "m.csv"], "`--monitor` watches one logit"),
+        (["--objective", "penalized", "--side-batch", "0"], "`side_batch` must be at least 1"),
     ):
         result = run("train", *words, *more)
         assert (result.exit_code, says in result.stderr) == (2, True), result.stderr

@@ -24,7 +24,7 @@ from fairheads.constraints import (
     wasserstein,
 )
 from fairheads.constraints.statistics import ERROR_RATIO, SELECTION_RATE
-from fairheads.errors import ConfigError
+from fairheads.errors import ConfigError, InputError
 
 EVERY: dict[str, Callable[..., Constraint]] = {**CONSTRAINTS, "mmd": mmd, "wasserstein": wasserstein}
 
@@ -436,3 +436,19 @@ def test_a_constraint_can_be_copied_and_moved_with_its_state() -> None:
     twin = copy.deepcopy(constraint)
     assert float(twin(*rows)) == float(constraint(*rows))
     assert constraint.to("meta")._cells.device.type == "meta"
+
+
+def test_labels_between_0_and_1_are_refused_where_they_are_needed() -> None:
+    logits, group = torch.zeros(4), torch.tensor([0, 0, 1, 1])
+    smooth = torch.tensor([0.05, 0.95, 0.05, 0.95])
+    with pytest.raises(InputError, match=r"`y` must be 0 or 1 in every row .*, got 0.05"):
+        equalized_odds()(logits, smooth, group)
+    assert float(equalized_odds()(logits, smooth.round(), group)) == 0
+    assert float(demographic_parity()(logits, smooth, group)) == 0
+
+
+def test_scores_wider_than_the_kernel_holds_are_refused() -> None:
+    scores, y, group = torch.linspace(0, 3, 40), torch.zeros(40), torch.arange(40) % 2
+    with pytest.raises(InputError, match="take a wider one"):
+        mmd(link="identity")(scores, y, group)
+    assert abs(float(mmd(link="identity", bandwidth=1.0)(scores, y, group))) < 0.1

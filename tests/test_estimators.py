@@ -151,21 +151,22 @@ def test_the_best_epoch_is_chosen_on_rows_of_their_own() -> None:
     assert len(history.losses) < 60 and history.stopped is not None
 
 
+FOLLOWED: list[Objective] = [
+    Penalized(equalized_odds(), 1.0),
+    Penalized(mmd(), 1.0),
+    Lagrangian(equal_opportunity(memory=0.9), 0.05),
+    Adversarial(1.0),
+    Adversarial(1.0, layer="backbone.1"),
+    Reweighted(),
+    Massaged(),
+]
+
+
 @pytest.mark.parametrize(
-    "objective",
-    [
-        Penalized(equalized_odds(), 1.0),
-        Penalized(mmd(), 1.0),
-        Lagrangian(equal_opportunity(memory=0.9), 0.05),
-        Adversarial(1.0),
-        Adversarial(1.0, layer="backbone.1"),
-        Reweighted(),
-        Massaged(),
-        GroupDRO(),
-    ],
-    ids=lambda objective: type(objective).__name__,
+    ("objective", "weighted"),
+    [*((each, weighted) for each in FOLLOWED for weighted in (False, True)), (GroupDRO(), False)],
+    ids=lambda value: type(value).__name__ if isinstance(value, Objective) else str(value),
 )
-@pytest.mark.parametrize("weighted", [False, True])
 def test_every_objective_can_be_followed(objective: Objective, weighted: bool) -> None:
     X, y, sex = rows(200)
     weight = np.linspace(0, 2, 200) if weighted else None
@@ -464,3 +465,8 @@ def test_metadata_are_routed() -> None:
         assert scores.mean() > 0.6
         heads = TwoHeadClassifier(confidence=None, max_gap=0.9, **QUICK).set_fit_request(sensitive_features=True)
         assert cross_val_score(heads, X, y, cv=2, params={"sensitive_features": sex}).mean() > 0.6
+
+
+def test_weights_beside_group_dro_are_refused() -> None:
+    with pytest.raises(ConfigError, match="`GroupDRO` weighs rows"):
+        Weighted(GroupDRO(), [1.0, 2.0])

@@ -457,7 +457,7 @@ def test_a_side_batch_is_refused_where_there_is_none_to_draw() -> None:
             train(net, data, objective, epochs=1, side_batch=8)
     with pytest.raises(ConfigError, match="`side_batch` needs rows in memory; with a Stream give the constraint"):
         train(net, Stream([data], group_names=data.group_names), Penalized(demographic_parity()), side_batch=8)
-    with pytest.raises(ConfigError, match="`size` must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="`side_batch` must be at least 1, got 0"):
         train(net, data, Penalized(demographic_parity()), epochs=1, side_batch=0)
     one_label = data.take((data.group != 2) | (data.y == 0))
     with pytest.raises(InputError, match="rows of every group to draw from, got none of group 2 with label 1"):
@@ -803,3 +803,13 @@ def test_a_run_that_diverges_leaves_the_checkpoint_from_before_which_can_be_take
     plain = MLP(4, hidden=(8,))
     wanted = train(plain, data, Watched(), epochs=3, batch_size=64)
     assert history.resumed_at == 15 and same_weights(net, plain) and history.losses == wanted.losses
+
+
+def test_a_stratum_that_only_the_validation_rows_have_is_no_error() -> None:
+    data = some_data(400)
+    strata = np.arange(400) % 2
+    held = Dataset(data.inputs["x"][:90], data.y[:90], data.group[:90], strata=np.arange(90) % 3)
+    rows = Dataset(data.inputs["x"], data.y, data.group, strata=strata)
+    objective = Penalized(conditional_parity(), 1.0)
+    history = train(MLP(4, hidden=(8,)), rows, objective, epochs=1, batch_size=100, validation=held)
+    assert objective.constraint.strata == 3 and len(history.validation) == 1

@@ -14,10 +14,32 @@ from fairheads.constraints.parity import (
 from fairheads.constraints.rates import RateConstraint
 from fairheads.constraints.record import CONSTRAINTS, constraint_from_dict
 from fairheads.constraints.state import Growing
-from fairheads.constraints.statistics import Statistic
+from fairheads.constraints.statistics import (
+    ACCURACY,
+    ERROR_RATIO,
+    F1,
+    FALSE_NEGATIVE_RATE,
+    FALSE_POSITIVE_RATE,
+    NEGATIVE_PREDICTIVE_VALUE,
+    POSITIVE_PREDICTIVE_VALUE,
+    SELECTION_RATE,
+    TRUE_NEGATIVE_RATE,
+    TRUE_POSITIVE_RATE,
+    Statistic,
+)
 
 __all__ = [
+    "ACCURACY",
     "CONSTRAINTS",
+    "ERROR_RATIO",
+    "F1",
+    "FALSE_NEGATIVE_RATE",
+    "FALSE_POSITIVE_RATE",
+    "NEGATIVE_PREDICTIVE_VALUE",
+    "POSITIVE_PREDICTIVE_VALUE",
+    "SELECTION_RATE",
+    "TRUE_NEGATIVE_RATE",
+    "TRUE_POSITIVE_RATE",
     "Constraint",
     "DistributionConstraint",
     "Growing",

@@ -191,7 +191,10 @@ class Constraint(Growing):
                 raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got {bad:g}.")
             if y.dtype == torch.int64:
                 return y
-        return (y > 0).long()
+            between = (y > 0) & (y < 1)
+            if bool(between.any()):
+                raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got {float(y[between][0]):g}.")
+        return (y > 0.5).long()
 
     def _outer(self, labels: Tensor | None, strata: Tensor | None) -> Tensor | None:
         """Index of the block of cells of each row, or None where there is only one."""

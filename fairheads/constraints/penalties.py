@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fairheads.constraints.levels import Array
 from fairheads.errors import ConfigError
-
-Array = Any
-"""A NumPy array or a tensor."""
 
 KINDS = ("squared", "absolute", "log_sum_exp")
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from fairheads.data import Dataset, Stream
-from fairheads.errors import InputError
-from fairheads.training import Constrained, Objective
+from fairheads.errors import ConfigError, InputError
+from fairheads.training import Constrained, GroupDRO, Objective
 
 
 class Weighted(Objective):
@@ -23,9 +23,9 @@ class Weighted(Objective):
     In batches that are parts of the table this holds in expectation; a run has as many steps as rows of any weight
     make.
 
-    Weights act on the task's loss and on the rates of a constraint. What an objective learns from the rows before
-    training (the counts of `fairheads.training.Reweighted`, the ranks of `Massaged`) and an adversary take rows as
-    they are.
+    Weights act on the task's loss and on the rates of a constraint. `fairheads.training.GroupDRO` weighs rows itself
+    and is refused. What an objective learns from the rows before training (the counts of
+    `fairheads.training.Reweighted`, the ranks of `Massaged`) and an adversary take rows as they are.
 
     A batch brings the weights of its rows along as their numbers, where strata would stand: the rows to train on must
     be a `Dataset` with ``strata`` 0 to n - 1. An objective that compares groups within strata can therefore not be
@@ -42,6 +42,8 @@ class Weighted(Objective):
     ------
     InputError
         If a weight is negative or not finite, or all are 0.
+    ConfigError
+        For `GroupDRO`.
 
     Examples
     --------
@@ -56,6 +58,8 @@ class Weighted(Objective):
 
     def __init__(self, objective: Objective, weights: ArrayLike) -> None:
         super().__init__(objective.task)
+        if isinstance(objective, GroupDRO):
+            raise ConfigError("`GroupDRO` weighs rows by their group; rows that have weights already cannot be taken.")
         values = torch.tensor(np.array(weights, np.float64))  # a copy: pandas lends arrays that may not be written
         if values.ndim != 1 or not bool((values >= 0).all()) or not 0 < float(values.sum()) < float("inf"):
             raise InputError("`weights` must be finite numbers (n,), none below 0 and not all 0.")

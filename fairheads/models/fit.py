@@ -66,6 +66,9 @@ def fit_table(
     width = next(iter(data.inputs.values())).shape[1]
     net = MLP(width, hidden=hidden, seed=seed)
     trained = TwoHeadNet(net, seed=seed) if objective.outputs == 2 else net
+    watch = None
+    if monitor is not None and held_out is not None:
+        watch = monitor(held_out, max(len(data) // max(batch_size, 1), 1))
     history = train(
         trained,
         data,
@@ -79,7 +82,7 @@ def fit_table(
         validation=None if patience is None else held_out,
         patience=patience,
         checkpoint=checkpoint,
-        monitor=None if monitor is None or held_out is None else monitor(held_out, max(len(data) // batch_size, 1)),
+        monitor=watch,
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
         seed=seed,
         progress=progress,

@@ -14,7 +14,7 @@ from fairheads.data import Dataset, RowRecord, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training import checkpoint as checkpoints
 from fairheads.training.history import History
-from fairheads.training.objective import Objective
+from fairheads.training.objective import Constrained, Objective
 from fairheads.training.rows import InMemory, Rows, Streamed
 from fairheads.training.run import Monitor, Run, side_rows
 
@@ -78,7 +78,7 @@ def train(
     monitor : Monitor, optional
         Called after every step, for instance a `fairheads.monitor.HeadMonitor`; may end the run.
     device : str or torch.device, optional
-        Moves network and objective there first; by default the device of the network.
+        Moves the network there first; by default it stays where it is. The objective follows it.
 
     Raises
     ------
@@ -115,10 +115,15 @@ def train(
             f"`validation` must have the groups of the training rows, {list(data.group_names)},"
             f" got {list(validation.group_names)}."
         )
+    if side_batch is not None and side_batch < 1:
+        raise ConfigError(f"`side_batch` must be at least 1, got {side_batch}.")
     if device is not None:
-        net.to(device)
-        objective.to(device)
+        try:
+            net.to(device)
+        except (RuntimeError, AssertionError) as error:  # torch's own words name every backend there is
+            raise ConfigError(f"`device` must be one that this torch can use, got {str(device)!r}.") from error
     place = next((p.device for p in net.parameters()), torch.device("cpu"))
+    objective.to(place)
     recipe = {
         "objective": objective.to_dict(),
         "optimizer": "adam",
@@ -134,6 +139,8 @@ def train(
     }
     record = RowRecord.of(data)
     rows = objective.start(net, data)
+    if validation is not None and isinstance(objective, Constrained):
+        objective.cover(validation)
     batches: InMemory | Streamed
     if isinstance(rows, Stream):
         batches = Streamed(rows, batch_size, seed, place)

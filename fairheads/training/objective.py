@@ -107,8 +107,13 @@ class Constrained(Objective):
         if self.constraint.conditional and self.constraint.strata == 1:
             if not isinstance(data, Dataset) or data.strata is None:
                 raise InputError("`data` must have strata: the constraint compares groups within them.")
-            self.constraint.strata = int(data.strata.max()) + 1
+            self.cover(data)
         return data
+
+    def cover(self, data: Dataset) -> None:
+        """Make room for the strata of these rows too, which the training rows may lack."""
+        if self.constraint.conditional and data.strata is not None:
+            self.constraint.strata = max(self.constraint.strata, int(data.strata.max()) + 1)
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "constraint": self.constraint.to_dict()}
