@@ -1,7 +1,17 @@
 """Looking inside a network: the `Network` protocol, and taps and edits that leave nothing behind."""
 
+from fairheads.activations.devices import device_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
 from fairheads.activations.network import Network, TorchNetwork, as_network
 from fairheads.activations.threads import one_thread
 
-__all__ = ["Network", "TorchNetwork", "as_network", "edit_outputs", "evaluation_state", "one_thread", "tap_outputs"]
+__all__ = [
+    "Network",
+    "TorchNetwork",
+    "as_network",
+    "device_of",
+    "edit_outputs",
+    "evaluation_state",
+    "one_thread",
+    "tap_outputs",
+]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fairheads.activations.devices import device_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, find_layer, tap_outputs
 from fairheads.errors import ConfigError, InputError
 
@@ -90,7 +91,7 @@ class TorchNetwork:
         for name in names:
             find_layer(module, name)
         self._layers = names
-        self._device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self._device = device_of(module)
 
     def layers(self) -> tuple[str, ...]:
         return self._layers

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from fairheads.activations import device_of
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training import Constrained, GroupDRO, Objective
@@ -86,7 +87,7 @@ class Weighted(Objective):
         self.objective.step()
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
-        self.weights = self.weights.to(next((p.device for p in net.parameters()), torch.device("cpu")))
+        self.weights = self.weights.to(device_of(net))
         return self.objective.start(net, data)
 
     def attached(self, net: nn.Module) -> AbstractContextManager[object]:

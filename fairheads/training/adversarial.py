@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
 
-from fairheads.activations import evaluation_state, tap_outputs
+from fairheads.activations import device_of, evaluation_state, tap_outputs
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training.objective import Objective, codes_of, known_groups, weight_of
@@ -122,7 +122,7 @@ class Adversarial(Objective):
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         groups = known_groups(data)
         if self.adversary is None:
-            device = next((p.device for p in net.parameters()), torch.device("cpu"))
+            device = device_of(net)
             first = next(iter(data)).take(slice(0, 1))
             inputs = [torch.as_tensor(np.asarray(values), device=device) for values in first.inputs.values()]
             with self.attached(net), evaluation_state(net):

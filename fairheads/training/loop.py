@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR
 
+from fairheads.activations import device_of
 from fairheads.data import Dataset, RowRecord, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training import checkpoint as checkpoints
@@ -122,7 +123,7 @@ def train(
             net.to(device)
         except (RuntimeError, AssertionError) as error:  # torch's own words name every backend there is
             raise ConfigError(f"`device` must be one that this torch can use, got {str(device)!r}.") from error
-    place = next((p.device for p in net.parameters()), torch.device("cpu"))
+    place = device_of(net)
     objective.to(place)
     recipe = {
         "objective": objective.to_dict(),

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from fairheads.activations import device_of
 from fairheads.constraints.processes import joined_sum, joined_with_gradient
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
@@ -74,7 +75,7 @@ class Reweighted(Objective):
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         known_groups(data)
         self._weigh(data.counts().astype(np.float64))
-        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        device = device_of(net)
         self.weights = self.weights.to(device)
         return data
 
@@ -177,7 +178,7 @@ class GroupDRO(Objective):
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         self._size(known_groups(data))
-        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        device = device_of(net)
         self.log_shares = self.log_shares.to(device)
         return data
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fairheads.activations import evaluation_state
+from fairheads.activations import device_of, evaluation_state
 from fairheads.data import Dataset, blocks
 from fairheads.errors import InputError
 from fairheads.nets import TwoHeadNet
@@ -66,7 +66,7 @@ def unmerge_heads(merged: nn.Linear, group_head: nn.Linear, coefficients: Coeffi
 
 def two_head_scores(net: nn.Module, data: Dataset) -> NDArray[np.float64]:
     """Outputs of a network on every row, in fixed blocks, shape (n, outputs)."""
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    device = device_of(net)
     with evaluation_state(net):
         parts = [
             net(*[torch.tensor(values, device=device) for values in batch.inputs.values()]).double().cpu().numpy()
