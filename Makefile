@@ -28,7 +28,7 @@ NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench study fronts coverage figures clean
+.PHONY: help demo test test-all lint types bench study fronts heads margins coverage figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,12 @@ study: $(RUN) ## the verdicts on Adult, from scratch
 
 fronts: $(DEV) ## accuracy against disparity of every objective and of other libraries, on Adult and COMPAS
 	$(BIN)/python tests/studies/fronts.py
+
+heads: $(DEV) ## what the paper says of two heads: merges and group heads beside constrained networks, on Adult and COMPAS
+	$(BIN)/python tests/studies/two_heads.py
+
+margins: $(DEV) ## how often the certified gap of a merge is broken on new rows, by simulation
+	$(BIN)/python tests/studies/margins.py
 
 coverage: $(RUN) ## how often the intervals of disparity reports hold the truth, by simulation
 	$(BIN)/python tests/studies/coverage.py

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import opened, table_options
 
+if TYPE_CHECKING:
+    from fairheads.data import Dataset, Table
+    from fairheads.models import Bundle
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @table_options
-@click.option("--max-gap", type=float, default=0.02, show_default=True, help="Largest gap in selection rate.")
+@click.option("--test-data", metavar="FILE", help="Judge on this table, whose rows neither trained nor choose.")
+@click.option("--max-gap", type=float, default=0.05, show_default=True, help="Largest gap between groups.")
+@click.option(
+    "--gap-metric",
+    default="demographic_parity",
+    show_default=True,
+    help="What the gap is in: demographic_parity, equal_opportunity, predictive_equality, equalized_odds,"
+    " accuracy_equality or predictive_parity.",
+)
+@click.option(
+    "--objective",
+    default="accuracy",
+    show_default=True,
+    help="What is maximised: accuracy, balanced_accuracy or f1.",
+)
+@click.option(
+    "--minimum-rate",
+    multiple=True,
+    metavar="RATE=X",
+    help="Every group has at least this rate, as in selection_rate=0.1; repeatable.",
+)
 @click.option(
     "--confidence",
     type=float,
@@ -22,6 +47,17 @@ from .options import opened, table_options
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the merged model.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in --out.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Folder for the report as JSON, CSV, Markdown, HTML and PNG."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "md", "html", "csv")),
+    default="text",
+    show_default=True,
+    help="What is printed.",
+)
 def merge(
     model: Path,
     source: str,
@@ -29,32 +65,110 @@ def merge(
     group: str | None,
     favourable: str | None,
     drop: str | None,
+    test_data: str | None,
     max_gap: float,
+    gap_metric: str,
+    objective: str,
+    minimum_rate: tuple[str, ...],
     confidence: float,
     out: Path,
     overwrite: bool,
+    report: Path | None,
+    form: str,
 ) -> None:
     """Merge the two heads of MODEL into one: z_y + b z_g + t, as one linear layer.
 
     \b
     fairheads train --data adult --objective two-headed --out models/two
-    fairheads merge models/two --data adult --max-gap 0.02 --out models/merged
+    fairheads merge models/two --data adult --max-gap 0.03 --out models/merged --report models/merged-report
+    fairheads merge models/two --data adult --gap-metric equal_opportunity --max-gap 0.05 --out models/equal
 
     b and t are chosen on the validation rows that were held out when MODEL was trained (of another table, on all
-    rows), and the merged logits are compared with the two heads' before anything is written.
+    rows), and the merged logits are compared with the two heads' before anything is written. What the merge promises,
+    what it costs beside other rules and whom it concerns is judged on the test rows of the same split, or on
+    --test-data.
     """
     from fairheads.models import check_free, load_bundle, save_bundle
+    from fairheads.reports import render
     from fairheads.twoheads import merge_bundle
 
+    least = _minimum_rates(minimum_rate)
     check_free(out, overwrite=overwrite)
+    _check_report(report, out)
     bundle = load_bundle(model)
     table = opened(source, label, group, favourable, drop)
     data, words = bundle.encode(table, "validation" if bundle.trained_on(table) else "all")
-    merged = merge_bundle(bundle, data, max_gap=max_gap, confidence=confidence or None)
-    save_bundle(merged, out, overwrite=overwrite)
-    chosen = merged.merge or {}
-    click.echo(f"saved {out}")
-    click.echo(
-        f"b = {chosen['b']:.4f}, t = {chosen['t']:.4f}; on {words}: accuracy {chosen['accuracy']:.3f},"
-        f" gap {chosen['gap']:+.4f}"
+    test_table = None if test_data is None else opened(test_data, label, group, favourable, drop)
+    new, new_words = _new_rows(bundle, table, test_table)
+    made = merge_bundle(
+        bundle,
+        data,
+        max_gap=max_gap,
+        confidence=confidence or None,
+        gap_metric=gap_metric,
+        objective=objective,
+        minimum_rates=least,
+        judged_on=new,
+        split=words,
+        judged=new_words,
     )
+    shown = render(made.report, form)
+    save_bundle(made.bundle, out, overwrite=overwrite)
+    click.echo(f"saved {out}", err=True)
+    for file in () if report is None else made.report.save(report):
+        click.echo(f"wrote {file}", err=True)
+    click.echo(shown, nl=False)
+
+
+def _minimum_rates(pairs: tuple[str, ...]) -> dict[str, float]:
+    """Rates by name.
+
+    Raises
+    ------
+    ConfigError
+        If a pair is none, or names a rate twice.
+    """
+    from fairheads.errors import ConfigError
+
+    found: dict[str, float] = {}
+    for pair in pairs:
+        name, _, text = (part.strip() for part in pair.partition("="))
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise ConfigError(f"`--minimum-rate` must be RATE=X with X a number, got {pair!r}.") from error
+        if name in found:
+            raise ConfigError(f"`--minimum-rate` must have every rate once, got {name!r} twice.")
+        found[name] = value
+    return found
+
+
+def _check_report(report: Path | None, out: Path) -> None:
+    """Whether the report has a folder of its own: a model's folder holds nothing else.
+
+    Raises
+    ------
+    ConfigError
+        If it would be the model's.
+    InputError
+        If there is a file in its place.
+    """
+    from fairheads.errors import ConfigError, InputError
+
+    if report is None:
+        return
+    if report.resolve() == out.resolve() or out.resolve() in report.resolve().parents:
+        raise ConfigError("`--report` must be a folder outside `--out`, which holds the model alone.")
+    if report.exists() and not report.is_dir():
+        raise InputError(f"{str(report)!r} is a file; `--report` must be a folder.")
+
+
+def _new_rows(bundle: Bundle, table: Table, test_table: Table | None) -> tuple[Dataset | None, str]:
+    """Rows to judge on, and which they are, in words; none where there are no others."""
+    if test_table is not None:
+        return bundle.encode(test_table, "all" if not bundle.trained_on(test_table) else "test")
+    if not bundle.trained_on(table):
+        return None, ""
+    if table.test_rows is None and not bundle.training["split"]["test"]:
+        return None, ""
+    return bundle.encode(table, "test")

@@ -14,13 +14,15 @@ import click
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; by default standard output.")
 def render(report: Path, form: str, out: Path | None) -> None:
-    """Show a saved report as text, Markdown or HTML: of an audit, of disparities, or the front of a sweep.
+    """Show a saved report as text, Markdown or HTML: of an audit, disparities, a merge, or the front of a sweep.
 
-    The groups of a disparity report and the networks of a front also as CSV. Needs no model and does not load torch.
+    The groups of a disparity report, the rules of a merge and the networks of a front also as CSV. Needs no model and
+    does not load torch.
 
     \b
     fairheads render report/report.json --format md
     fairheads render models/sweep/front.json --format html --out front.html
+    fairheads render merged-report/merge.json --format text
     """
     from fairheads.errors import ConfigError
     from fairheads.reports import load, save_texts

@@ -26,9 +26,16 @@ from fairheads.results import (
     Gap,
     GapNull,
     Group,
+    GroupChange,
     GroupShare,
     LabelBias,
     LayerReport,
+    MergeCheck,
+    MergeDifference,
+    MergeOutcome,
+    MergePoint,
+    MergeReport,
+    MergeRule,
     MeritCurve,
     Metric,
     ModelInfo,
@@ -451,3 +458,114 @@ def audit(
 
 def comparison() -> Comparison:
     return Comparison(reports={"plain": audit(name="plain", twins=0), "parity": audit()})
+
+
+def merge_outcome(
+    accuracy: float,
+    gap: float,
+    rates: dict[str, float],
+    *,
+    beside: tuple[float, float, float] | None = None,
+    further: tuple[str, ...] = (),
+) -> MergeOutcome:
+    """One rule on 6,513 rows."""
+    groups = tuple(rates)
+    return MergeOutcome(
+        n=6513,
+        accuracy=number(accuracy, 0.009, n=6513),
+        selection_rate=number(sum(rates.values()) / len(rates), 0.008, n=6513),
+        gap=number(gap, 0.018, n=6513),
+        highest=groups[-1] if gap > 0 else groups[0],
+        lowest=groups[0] if gap > 0 else groups[-1],
+        rates={
+            name: {g: number(rate, 0.012, n=2000) for g, rate in rates.items()} for name in ("selection_rate", *further)
+        },
+        beside=None
+        if beside is None
+        else MergeDifference(
+            accuracy=number(beside[0], 0.003), selection_rate=number(beside[1], 0.003), changed=number(beside[2], 0.005)
+        ),
+    )
+
+
+def merge_report(
+    groups: tuple[str, ...] = ("Female", "Male"),
+    *,
+    judged: bool = True,
+    confidence: float | None = 0.95,
+    missing: bool = False,
+    **other: Any,
+) -> MergeReport:
+    """A merge at a gap of .03 whose front rises as they do; of more than two groups the gap has no sign."""
+    several = len(groups) > 2
+    b = tuple(0.4 - 0.3 * i for i in range(len(groups))) if several else (-1.2345,)
+    shifted = tuple(0.6 - 0.4 * i for i in range(len(groups))) if several else (-0.9,)
+
+    def rates(base: float, gap: float) -> dict[str, float]:
+        return {g: base + gap * i / max(len(groups) - 1, 1) for i, g in enumerate(groups)}
+
+    def rule(
+        b: tuple[float, ...],
+        t: float,
+        accuracy: float,
+        gap: float,
+        *,
+        space: str = "logit",
+        bound: float | None = None,
+        beside: tuple[float, float, float] | None = None,
+    ) -> MergeRule:
+        made = [
+            merge_outcome(accuracy - less, gap + more, rates(0.17, gap), beside=beside)
+            for less, more in ((0.0, 0.0), (0.002, 0.004))
+        ]
+        return MergeRule(b=b, t=t, space=space, bound=bound, validation=made[0], judged=made[1] if judged else None)  # type: ignore[arg-type]
+
+    rules = {"chosen": rule(b, 0.1, 0.833, 0.011, bound=0.0287 if confidence else None)}
+    if confidence is not None:
+        rules["point"] = rule(tuple(0.9 * x for x in b), 0.08, 0.8365, 0.0296, beside=(-0.0035, -0.002, 0.021))
+    rules["alone"] = rule((0.0,) * len(b), 0.0, 0.852, 0.176, beside=(-0.019, -0.011, 0.094))
+    if not missing:
+        rules["probability"] = rule(b, 0.2, 0.831, 0.012, space="probability", bound=0.0291, beside=(0.002, 0.0, 0.019))
+        rules["thresholds"] = rule(
+            shifted, 0.3, 0.8395, -0.009, space="groups", bound=0.0277, beside=(-0.006, 0.0, 0.05)
+        )
+    front = tuple(
+        MergePoint(
+            b=tuple(x * (1 - i / 60) for x in b),
+            t=0.1,
+            accuracy=0.826 + 0.0285 * (1 - math.exp(-i / 12)),
+            gap=0.0002 + 0.0033 * i,
+            selection_rate=0.2,
+        )
+        for i in range(61)
+    )
+    fields: dict[str, Any] = {
+        "model": "adult-two",
+        "data": "adult",
+        "split": "the 6,513 validation rows of the split that the model was trained with",
+        "judged": "the 16,281 test rows of the split that the model was trained with" if judged else "",
+        "groups": groups,
+        "gap_metric": "demographic_parity",
+        "objective": "accuracy",
+        "minimum_rates": {},
+        "max_gap": 0.03,
+        "confidence": confidence,
+        "rules": rules,
+        "missing": {"probability": "no merge keeps the gap", "thresholds": "no merge keeps the gap"} if missing else {},
+        "front": front,
+        "changes": {
+            g: GroupChange(
+                n=5421 - 100 * i,
+                raised=471 // (i + 1),
+                lowered=12 + 300 * i,
+                raised_share=number((471 // (i + 1)) / (5421 - 100 * i), 0.008),
+                lowered_share=number((12 + 300 * i) / (5421 - 100 * i), 0.004),
+            )
+            for i, g in enumerate(groups)
+        },
+        "check": MergeCheck(rows=6513, largest=2.4e-7, tolerance=1.1e-6, other_decisions=0),
+        "provenance": {"validation rows": "0123456789abcdef" * 4},
+        "versions": {"fairheads": "0.1.0"},
+        "notes": ("A note.",),
+    }
+    return MergeReport(**(fields | other))

@@ -22,7 +22,7 @@ from fairheads.data import Dataset
 from fairheads.errors import ConfigError, FairheadsError, InputError
 from fairheads.estimators import ConstrainedClassifier, TwoHeadClassifier, Weighted
 from fairheads.estimators.rows import folded, group_codes, held_out
-from fairheads.nets import MLP
+from fairheads.nets import MLP, TwoHeadNet
 from fairheads.training import (
     Adversarial,
     GroupDRO,
@@ -358,15 +358,38 @@ def test_two_heads_are_merged_within_the_gap() -> None:
     assert abs(sure.gap_) < 0.1
 
 
+@pytest.mark.parametrize("groups", [3, 5])
+def test_two_heads_are_merged_for_any_number_of_groups(groups: int) -> None:
+    rng = np.random.default_rng(1)
+    n = 6000
+    code = rng.integers(0, groups, n)
+    X = np.stack([rng.normal(size=n), code / groups + rng.normal(scale=0.1, size=n), rng.normal(size=n)], axis=1)
+    y = (X[:, 0] + 2.0 * code / groups + rng.normal(scale=0.5, size=n) > 1) * 1
+    names = np.array(["c", "a", "b", "e", "d"])[code]
+    made = TwoHeadClassifier(0.1, confidence=None, hidden=(16,), epochs=15, batch_size=128, learning_rate=0.01)
+    made.fit(X[:4000], y[:4000], sensitive_features=names[:4000])
+    assert made.groups_ == tuple(sorted(set(names))) and made.two_head_.n_groups == groups
+    assert isinstance(made.coefficients_.b, tuple) and len(made.coefficients_.b) == groups
+    assert made.network_.head.out_features == 1 and 0 <= made.gap_ <= 0.1
+
+    def widest(decision: NDArray[Any]) -> float:
+        rates = [decision[names[4000:] == name].mean() for name in made.groups_]
+        return max(rates) - min(rates)
+
+    wide = clone(made).set_params(max_gap=1.0).fit(X[:4000], y[:4000], sensitive_features=names[:4000])
+    assert widest(made.predict(X[4000:])) < 0.2 < 0.4 < widest(wide.predict(X[4000:]))
+    assert 0.6 < made.score(X[4000:], y[4000:]) < wide.score(X[4000:], y[4000:])
+
+
 def test_two_heads_refuse_what_they_cannot_do() -> None:
     X, y, sex = rows(200)
     made = TwoHeadClassifier(**QUICK)
     with pytest.raises(InputError, match="`sensitive_features` must be given"):
         made.fit(X, y)
-    with pytest.raises(InputError, match="two groups for a merge, got 3"):
-        made.fit(X, y, sensitive_features=np.arange(200) % 3)
-    with pytest.raises(InputError, match="two groups for a merge, got 1"):
+    with pytest.raises(InputError, match=r"at least two groups for a merge, got \['0.0'\]"):
         made.fit(X, y, sensitive_features=np.zeros(200))
+    with pytest.raises(InputError, match=r"group '2' has too few rows \(1\) to train on some"):
+        made.fit(X, y, sensitive_features=np.r_[2, np.arange(199) % 2])
     with pytest.raises(InputError, match="`validation` must be above 0"):
         clone(made).set_params(validation=0.0).fit(X, y, sensitive_features=sex)
     with pytest.raises(InputError, match="no merge keeps the gap"):
@@ -465,6 +488,19 @@ def test_metadata_are_routed() -> None:
         assert scores.mean() > 0.6
         heads = TwoHeadClassifier(confidence=None, max_gap=0.9, **QUICK).set_fit_request(sensitive_features=True)
         assert cross_val_score(heads, X, y, cv=2, params={"sensitive_features": sex}).mean() > 0.6
+
+
+def test_two_heads_learn_from_weighted_rows() -> None:
+    X, y, sex = rows(200)
+    data = Dataset(X, (y == "yes") * 1, (sex == "m") * 1, strata=np.arange(200))
+    nets = [TwoHeadNet(MLP(3, hidden=(4,), seed=1), seed=1) for _ in range(3)]
+    for net, weights in zip(nets, (np.ones(200), np.full(200, 2.0), 1.0 + data.y), strict=True):
+        objective = Weighted(TwoHeaded(), weights)
+        train(net, data, objective, epochs=1, batch_size=50)
+        assert objective.outputs == 2
+    assert torch.equal(nets[0].head.weight, nets[1].head.weight) and not torch.equal(
+        nets[0].head.weight, nets[2].head.weight
+    )
 
 
 def test_weights_beside_group_dro_are_refused() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
 from fairheads.constraints import demographic_parity
 from fairheads.data import RowRecord, Table, read_table
@@ -58,6 +59,62 @@ def test_a_two_headed_bundle_comes_back_too(table: Table, tmp_path: Path) -> Non
     assert isinstance(loaded.net, TwoHeadNet)
     x = torch.randn(5, two.net.backbone[0].in_features, generator=torch.Generator().manual_seed(0))
     assert torch.equal(loaded.net(x), two.net(x))
+
+
+def grouped(tmp_path: Path, groups: int) -> Table:
+    """The table of a hundred people in so many groups."""
+    lines = ["age,town,hired", *(f"{18 + i % 40},{'abcdef'[i % groups]},{int(i % 5 < 2)}" for i in range(100))]
+    file = tmp_path / "towns.csv"
+    file.write_text("\n".join(lines))
+    return read_table(file, label="hired", group=["town"])
+
+
+def test_two_heads_of_any_number_of_groups_are_trained_and_saved(tmp_path: Path) -> None:
+    four = fit_table(grouped(tmp_path, 4), TwoHeaded(), hidden=(8,), epochs=1, batch_size=16)
+    assert isinstance(four.net, TwoHeadNet) and four.net.n_groups == 4 and four.net.head.out_features == 5
+    loaded = load_bundle(save_bundle(four, tmp_path / "four"))
+    assert isinstance(loaded.net, TwoHeadNet) and loaded.net.n_groups == 4
+    assert weights_digest(loaded.net) == weights_digest(four.net)
+
+
+@pytest.mark.parametrize(("outputs", "groups", "separate", "favourable"), [(1, 3, True, 1), (3, 2, False, 2)])
+def test_what_two_heads_are_is_part_of_the_architecture(
+    tmp_path: Path, outputs: int, groups: int, separate: bool, favourable: int
+) -> None:
+    net = TwoHeadNet(MLP(3, hidden=(4,), outputs=outputs), groups, separate=separate, favourable=favourable)
+    again = load_bundle(save_bundle(Bundle(net=net), tmp_path / "two")).net
+    assert isinstance(again, TwoHeadNet) and (again.n_groups, again.separate) == (groups, separate)
+    assert (again.task_outputs, again.favourable) == (outputs, favourable)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again(x), net(x))
+
+
+def test_bundles_from_before_other_networks_had_two_heads_are_read(tmp_path: Path) -> None:
+    net = TwoHeadNet(MLP(3, hidden=(4,), seed=2), seed=5)
+    folder = save_bundle(Bundle(net=net), tmp_path / "two")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architecture"] == {"kind": "two_head", "of": {"kind": "mlp", **net.net.config}}, "as it always was"
+    older = {name.removeprefix("net."): values for name, values in net.state_dict().items()}
+    (folder / "model.safetensors").write_bytes(save_tensors(older))
+    again = load_bundle(folder).net
+    assert isinstance(again, TwoHeadNet) and weights_digest(again) == weights_digest(net)
+
+
+def test_two_heads_of_other_networks_are_no_bundle(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    for two in (TwoHeadNet(net), TwoHeadNet(MLP(3, hidden=(4,)), layer="backbone.0")):
+        with pytest.raises(ConfigError, match="a bundle holds a TwoHeadNet of an MLP"):
+            save_bundle(Bundle(net=two), tmp_path / "two")
+
+
+def test_a_two_headed_architecture_with_other_settings_is_refused(tmp_path: Path) -> None:
+    folder = save_bundle(Bundle(net=TwoHeadNet(MLP(3, hidden=(4,)), 3)), tmp_path / "two")
+    config = json.loads((folder / "config.json").read_text())
+    for changed in ({"n_groups": 2}, {"n_groups": 1}, {"n_groups": "3"}, {"heads": 3}, {"separate": True}):
+        other = config | {"architecture": config["architecture"] | changed}
+        (folder / "config.json").write_text(json.dumps(other))
+        with pytest.raises(UnsafeModelError, match="damaged or no bundle"):
+            load_bundle(folder)
 
 
 def test_the_folder_holds_no_code_and_no_pickle(saved: Path) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from fairheads.constraints import Constraint, demographic_parity, equalized_odds, mmd
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError, LayerNotFoundError
-from fairheads.nets import MLP
+from fairheads.nets import MLP, TwoHeadNet
 from fairheads.training import (
     OBJECTIVES,
     Adversarial,
@@ -57,6 +57,7 @@ EVERY: list[Objective] = [
     Unconstrained(),
     Unconstrained(task=squared_error),
     TwoHeaded(),
+    TwoHeaded(0.2, groups=4, task=cross_entropy),
     Penalized(equalized_odds(kind="absolute", tolerance=0.2), 4.0),
     Penalized(mmd(favourable=1), 0.5, task=cross_entropy),
     Lagrangian(demographic_parity(memory=0.9), 0.05, rate=0.3, damping=2.0),
@@ -85,6 +86,7 @@ def test_every_setting_is_in_the_record() -> None:
         Reweighted: {"share": 0.3},
         Massaged: {"share": 0.3},
         GroupDRO: {"rate": 0.3, "by_label": True},
+        TwoHeaded: {"weight": 0.3, "groups": 3},
     }
     for made, settings in changed.items():
         first = [demographic_parity()] if made in (Lagrangian, Penalized) else []
@@ -575,3 +577,120 @@ def test_no_weight_is_unconstrained_bit_for_bit_with_a_side_batch_too() -> None:
         objective = Penalized(demographic_parity(), weight)
         train(net, some_data(), objective, epochs=2, batch_size=64, side_batch=20)
     assert same_weights(nets[0], nets[1]) and not same_weights(nets[0], nets[2])
+
+
+# --- two heads ------------------------------------------------------------------------------------------------------
+
+
+def outputs_and_rows(groups: int, classes: int = 1, n: int = 40) -> tuple[Tensor, Tensor, Tensor]:
+    drawn = torch.Generator().manual_seed(groups)
+    width = classes + (1 if groups == 2 else groups)
+    y = torch.randint(0, max(classes, 2), (n,), generator=drawn)
+    return torch.randn(n, width, generator=drawn).double(), y, torch.randint(0, groups, (n,), generator=drawn)
+
+
+def by_hand(logits: Tensor, y: Tensor, group: Tensor, groups: int, weight: float) -> float:
+    """The loss of two heads row by row; rows without a group count for the task alone."""
+    m = 1 if groups == 2 else groups
+    task, read = logits[:, :-m], logits[:, -m:]
+    if task.shape[1] == 1:
+        losses = [math.log1p(math.exp(-(2 * int(k) - 1) * float(z))) for z, k in zip(task[:, 0], y, strict=True)]
+    else:
+        losses = [-float(z.log_softmax(0)[k]) for z, k in zip(task, y, strict=True)]
+    errors = []
+    for z, g in zip(read, group.tolist(), strict=True):
+        wanted = [float(g)] if groups == 2 else [float(g == k) for k in range(groups)]
+        if g >= 0:
+            errors.append(sum((float(a) - b) ** 2 for a, b in zip(z, wanted, strict=True)) / m)
+    term = sum(errors) / len(errors) if errors else 0.0
+    return (1 - weight) * sum(losses) / len(losses) + weight * term
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 0.8])
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("groups", [2, 3, 7])
+def test_two_heads_learn_any_number_of_groups_and_classes(groups: int, classes: int, weight: float) -> None:
+    logits, y, group = outputs_and_rows(groups, classes)
+    task = binary_cross_entropy if classes == 1 else cross_entropy
+    objective = TwoHeaded(weight, groups=groups, task=task)
+    assert float(objective(logits, y, group)) == pytest.approx(by_hand(logits, y, group, groups, weight), rel=1e-12)
+    some = torch.where(torch.arange(40) % 3 == 0, -1, group)
+    assert float(objective(logits, y, some)) == pytest.approx(by_hand(logits, y, some, groups, weight), rel=1e-12)
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_without_a_known_group_the_group_head_gets_no_gradient_and_the_task_its_own(groups: int) -> None:
+    logits, y, _ = outputs_and_rows(groups)
+    logits[:, 1:] = float("inf")
+    logits.requires_grad_()
+    loss = TwoHeaded()(logits, y, torch.full((40,), -1))
+    loss.backward()
+    assert math.isfinite(loss.item()) and logits.grad is not None
+    assert logits.grad[:, 1:].abs().max() == 0 and logits.grad[:, 0].abs().min() > 0
+    task = logits.detach()[:, 0].clone().requires_grad_()
+    (0.5 * binary_cross_entropy(task, y).mean()).backward()
+    torch.testing.assert_close(logits.grad[:, 0], task.grad)
+
+
+def test_the_number_of_groups_is_read_from_the_width_where_it_can_be() -> None:
+    logits, y, group = outputs_and_rows(5)
+    assert float(TwoHeaded()(logits, y, group)) == float(TwoHeaded(groups=5)(logits, y, group))
+    classes, y, group = outputs_and_rows(5, 3)
+    with pytest.raises(ConfigError, match="the number of groups is not known yet: give `groups`"):
+        TwoHeaded(task=cross_entropy)(classes, y, group)
+
+
+def test_outputs_that_are_not_those_of_two_heads_are_refused() -> None:
+    y, group = torch.zeros(4), torch.zeros(4, dtype=torch.long)
+    for logits in (torch.zeros(4), torch.zeros(4, 1)):
+        with pytest.raises(InputError, match=r"must be of shape \(n, 1 \+ 1\), the outputs of the task and those of 2"):
+            TwoHeaded()(logits, y, group)
+    for width in (3, 5):
+        with pytest.raises(InputError, match=r"\(n, 1 \+ 3\).*is the network a TwoHeadNet"):
+            TwoHeaded(groups=3)(torch.zeros(4, width), y, group)
+    with pytest.raises(InputError, match=r"\(n, C \+ 3\)"):
+        TwoHeaded(groups=3, task=cross_entropy)(torch.zeros(4, 3), y, group)
+    with pytest.raises(InputError, match="must hold codes from 0 to 1"):
+        TwoHeaded()(torch.zeros(4, 2), y, group + 2)
+
+
+def test_settings_of_two_heads_that_make_no_sense_are_refused() -> None:
+    for weight in (-0.1, 1.0, NAN):
+        with pytest.raises(ConfigError, match=r"`weight` must lie in \[0, 1\)"):
+            TwoHeaded(weight)
+    with pytest.raises(ConfigError, match="`n_groups` must be at least 2, got 1"):
+        TwoHeaded(groups=1)
+    with pytest.raises(ConfigError, match=r"`groups` is 3, but the data have 2: \['0', '1'\]"):
+        train(TwoHeadNet(MLP(4, hidden=(4,)), 3), some_data(), TwoHeaded(groups=3), epochs=1)
+    with pytest.raises(InputError, match="`data` must have at least two groups to compare"):
+        train(TwoHeadNet(MLP(4, hidden=(4,))), some_data(groups=1), TwoHeaded(), epochs=1)
+    with pytest.raises(ConfigError, match="TwoHeaded needs a network of 4 outputs"):
+        train(MLP(4, hidden=(4,), outputs=3), some_data(groups=3), TwoHeaded(), epochs=1)
+
+
+def test_records_of_two_heads_from_before_there_were_settings_are_read() -> None:
+    old = objective_from_dict({"name": "two_headed"})
+    assert isinstance(old, TwoHeaded) and old.weight == 0.5 and old.groups is None
+    assert TwoHeaded().to_dict() == {"name": "two_headed"}
+    started = TwoHeaded()
+    started.start(TwoHeadNet(MLP(4, hidden=(4,)), 3), some_data(groups=3))
+    assert started.groups == 3 and started.outputs == 4 and started.to_dict() == {"name": "two_headed"}
+    with pytest.raises(ConfigError, match="settings it does not take"):
+        objective_from_dict({"name": "two_headed", "share": 0.5})
+
+
+@pytest.mark.parametrize(("groups", "separate"), [(2, True), (4, False)])
+def test_both_heads_learn(groups: int, separate: bool) -> None:
+    data = some_data(2000, groups)
+    two = TwoHeadNet(MLP(4, hidden=(16,)), groups, separate=separate)
+    train(two, data, TwoHeaded(), epochs=15, batch_size=64, learning_rate=3e-3)
+    logits = two(torch.as_tensor(data.inputs["x"])).detach().numpy()
+    assert ((logits[:, 0] > 0) == data.y).mean() > max(data.y.mean(), 1 - data.y.mean()) + 0.02
+    read = (logits[:, 1] > 0.5) * 1 if groups == 2 else logits[:, 1:].argmax(1)
+    assert (read == data.group).mean() > 1.3 / groups
+    if groups > 2:
+        assert np.abs(logits[:, 1:].sum(1) - 1).mean() < 0.2, "raw outputs stay near 0 and 1"
+    nothing = TwoHeadNet(MLP(4, hidden=(16,)), groups, separate=separate)
+    before = nothing.joined.weight[1:].detach().clone()
+    train(nothing, data, TwoHeaded(0.0), epochs=1, batch_size=64)
+    assert torch.equal(nothing.joined.weight[1:], before), "the control: without its term the group head stays"

@@ -222,9 +222,9 @@ def test_a_weight_below_zero_is_refused(weight: float) -> None:
         Penalized(demographic_parity(), weight)
 
 
-def test_two_heads_need_two_groups_and_two_outputs() -> None:
+def test_two_heads_need_an_output_for_every_group_beside_the_task() -> None:
     two = TwoHeadNet(MLP(4, hidden=(8,)))
-    with pytest.raises(InputError, match=r"`TwoHeaded` needs two groups, got \['0', '1', '2'\]"):
+    with pytest.raises(ConfigError, match=r"a group head for 2 groups, but the data have 3: \['0', '1', '2'\]; make"):
         train(two, some_data(groups=3), TwoHeaded())
     with pytest.raises(ConfigError, match="TwoHeaded needs a network of 2 outputs"):
         train(MLP(4, hidden=(8,)), some_data(), TwoHeaded())

@@ -104,6 +104,15 @@ class RowRecord:
         """How many rows of ``data`` equal a training row."""
         return sum(int(np.isin(row_hashes(batch), self.hashes).sum()) for batch in _batches(data))
 
+    def overlap(self, data: Dataset | Stream) -> tuple[float, float, bool]:
+        """Share of rows of ``data`` that equal one of the record, the share that duplicates explain, and if it is more.
+
+        More is what neither duplicates nor chance explain, by at least .02.
+        """
+        share, expected = self.seen(data) / len(data), self.expected_share
+        chance = 3 * float(np.sqrt(max(expected * (1 - expected), 0.01) / len(data)))
+        return share, expected, share > expected + max(0.02, chance)
+
     def refuse_overlap(self, data: Dataset | Stream, *, of: str = "the model") -> tuple[float, float]:
         """Share of rows of ``data`` that equal a training row, and the share that duplicates explain.
 
@@ -112,9 +121,8 @@ class RowRecord:
         InputError
             If more rows are equal than duplicates explain, beyond chance and .02: ``data`` holds training rows.
         """
-        share, expected = self.seen(data) / len(data), self.expected_share
-        chance = 3 * float(np.sqrt(max(expected * (1 - expected), 0.01) / len(data)))
-        if share > expected + max(0.02, chance):
+        share, expected, more = self.overlap(data)
+        if more:
             raise InputError(
                 f"{share:.1%} of the {len(data):,} rows equal a training row of {of} and duplicates explain"
                 f" {expected:.1%}: an audit needs rows that {of} was not trained on."

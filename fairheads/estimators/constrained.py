@@ -15,7 +15,7 @@ from fairheads.estimators.classifier import NetworkClassifier, epochs_of
 from fairheads.estimators.rows import folded, group_codes, held_out
 from fairheads.estimators.weighted import Weighted
 from fairheads.nets import MLP
-from fairheads.training import Objective, Unconstrained, cross_entropy, squared_error, train
+from fairheads.training import Objective, TwoHeaded, Unconstrained, cross_entropy, squared_error, train
 
 
 class ConstrainedClassifier(NetworkClassifier):
@@ -160,7 +160,7 @@ class ConstrainedClassifier(NetworkClassifier):
             return Unconstrained()
         if not isinstance(self.objective, Objective):
             raise ConfigError(f"`objective` must be an Objective or None, got {type(self.objective).__name__}.")
-        if self.objective.outputs not in (1, None) or self.objective.task in (cross_entropy, squared_error):
+        if isinstance(self.objective, TwoHeaded) or self.objective.task in (cross_entropy, squared_error):
             raise ConfigError(
                 f"`objective` must be one for a single logit, got {type(self.objective).__name__} with"
                 f" {self.objective.to_dict()}; for two heads use `TwoHeadClassifier`."

@@ -13,23 +13,23 @@ from fairheads.estimators.classifier import NetworkClassifier, epochs_of
 from fairheads.estimators.rows import folded, group_codes, held_out
 from fairheads.nets import MLP, TwoHeadNet
 from fairheads.training import TwoHeaded, train
-from fairheads.twoheads import Coefficients, Frontier, fit_frontier, merge_net, two_head_scores
+from fairheads.twoheads import Coefficients, Frontier, fit_frontier, heads_of, merge_net
 
 
 class TwoHeadClassifier(NetworkClassifier):
     """A network with a task head and a group head, merged into one head whose selection rates differ little.
 
-    The network learns label and group side by side. On rows held out from training, coefficients of ``1[z_y + b z_g +
-    t > 0]`` are chosen that are most accurate within ``max_gap``; merged, the network has one logit and does not need
-    the group of a row.
+    The network learns label and group side by side, of any number of groups. On rows held out from training,
+    coefficients of ``1[z_y + b . z_g + t > 0]`` are chosen that are most accurate within ``max_gap``; merged, the
+    network has one logit and does not need the group of a row.
 
     Parameters
     ----------
     max_gap : float
-        Largest difference in selection rate between the two groups on the held-out rows.
+        Largest difference in selection rate between two groups.
     confidence : float or None
-        See `fairheads.twoheads.Frontier.at`; None asks ``max_gap`` of the held-out rows alone, and small tables leave
-        no other choice.
+        That the gap holds on new rows as well, see `fairheads.twoheads.Frontier.at`; None asks ``max_gap`` of the
+        held-out rows alone, and small tables or groups leave no other choice.
     validation : float in (0, 1)
         Share of the rows of every class and group that is held out to choose the coefficients. More makes the gap
         more certain, and leaves fewer rows to learn from.
@@ -43,9 +43,11 @@ class TwoHeadClassifier(NetworkClassifier):
     two_head_ : TwoHeadNet
         The network before it was merged; takes standardised inputs.
     coefficients_ : Coefficients
-        b and t with their accuracy and gap on the held-out rows.
+        b (a number for two groups, else one a group in the order of ``groups_``) and t, with their accuracy and gap on
+        the held-out rows.
     gap_ : float
-        Selection rate of ``groups_[1]`` minus that of ``groups_[0]`` on the held-out rows.
+        Of two groups the selection rate of ``groups_[1]`` minus that of ``groups_[0]`` on the held-out rows; of more
+        the largest rate minus the smallest.
     frontier_ : Frontier
         Every merge that could have been chosen.
     history_, classes_, groups_, n_features_in_, feature_names_in_
@@ -54,8 +56,8 @@ class TwoHeadClassifier(NetworkClassifier):
     Raises
     ------
     InputError
-        If there are not two classes and two groups, or no merge keeps the gap: then the smallest that can be had is
-        named.
+        If there are not two classes and at least two groups, a group has too few rows for some to be held out, or no
+        merge keeps the gap: then the smallest that can be had is named.
     ConfigError
         On a setting outside its range.
 
@@ -88,7 +90,7 @@ class TwoHeadClassifier(NetworkClassifier):
 
     def __init__(
         self,
-        max_gap: float = 0.02,
+        max_gap: float = 0.05,
         *,
         confidence: float | None = 0.95,
         hidden: Sequence[int] = (128, 128, 128),
@@ -112,15 +114,15 @@ class TwoHeadClassifier(NetworkClassifier):
     def fit(self, X: Any, y: Any, *, sensitive_features: Any = None) -> Self:
         """Train both heads, choose the coefficients on held-out rows, and merge.
 
-        Arguments are those of `ConstrainedClassifier.fit`; ``sensitive_features`` must hold two groups.
+        Arguments are those of `ConstrainedClassifier.fit`; ``sensitive_features`` must hold at least two groups.
         """
         X, codes = self._checked(X, y)
         if sensitive_features is None:
             raise InputError("`sensitive_features` must be given: one of the two heads learns the group.")
         group, self.groups_ = group_codes(sensitive_features, len(X))
-        if len(self.groups_) != 2:
+        if len(self.groups_) < 2:
             raise InputError(
-                f"`sensitive_features` must hold two groups for a merge, got {len(self.groups_)}: {list(self.groups_)}."
+                f"`sensitive_features` must hold at least two groups for a merge, got {list(self.groups_)}."
             )
         seed = self._seed()
         chosen = held_out(group * 2 + codes, self.validation, seed)
@@ -128,6 +130,12 @@ class TwoHeadClassifier(NetworkClassifier):
             raise InputError(
                 "`validation` must be above 0: the coefficients are chosen on rows held out from training."
             )
+        for code, name in enumerate(self.groups_):
+            if not (chosen & (group == code)).any() or not (~chosen & (group == code)).any():
+                raise InputError(
+                    f"group {name!r} has too few rows ({int((group == code).sum())}) to train on some and choose the"
+                    " coefficients on others; join it with another."
+                )
         scaler = StandardScaler().fit(X[~chosen])
         rows = Dataset(
             scaler.transform(X),
@@ -137,7 +145,7 @@ class TwoHeadClassifier(NetworkClassifier):
             feature_names=self._names(),
             name=type(self).__name__,
         )
-        net = TwoHeadNet(MLP(X.shape[1], hidden=self.hidden, seed=seed), seed=seed)
+        net = TwoHeadNet(MLP(X.shape[1], hidden=self.hidden, seed=seed), len(self.groups_), seed=seed)
         self.history_ = train(
             net,
             rows.take(~chosen),
@@ -149,8 +157,7 @@ class TwoHeadClassifier(NetworkClassifier):
             seed=seed,
         )
         validation = rows.take(chosen)
-        heads = two_head_scores(net, validation)
-        self.frontier_ = fit_frontier(heads[:, 0], heads[:, 1], validation.y, validation.group)
+        self.frontier_ = fit_frontier(*heads_of(net, validation), validation.y, validation.group)
         self.coefficients_ = self.frontier_.at(max_gap=self.max_gap, confidence=self.confidence)
         self.gap_ = self.coefficients_.gap
         self.two_head_ = net

@@ -88,7 +88,9 @@ class Weighted(Objective):
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         self.weights = self.weights.to(device_of(net))
-        return self.objective.start(net, data)
+        rows = self.objective.start(net, data)
+        self.outputs = self.objective.outputs
+        return rows
 
     def attached(self, net: nn.Module) -> AbstractContextManager[object]:
         return self.objective.attached(net)

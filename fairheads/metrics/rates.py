@@ -16,24 +16,35 @@ from fairheads.sums import Cells
 Floats = NDArray[np.float64]
 
 
-def _all(c: Confusion) -> NDArray[Any]:
-    return np.asarray(c.tp + c.fp + c.fn + c.tn)
+class Cell:
+    """The sum of some cells of a confusion, as a value: what holds a rate can be pickled, which a lambda cannot."""
 
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, c: Confusion) -> NDArray[Any]:
+        first, *others = (getattr(c, name) for name in self.names)
+        return np.asarray(sum(others, start=first))
+
+
+TP, FP, FN, TN = Cell("tp"), Cell("fp"), Cell("fn"), Cell("tn")
+SELECTED, POSITIVE, NEGATIVE = Cell("tp", "fp"), Cell("tp", "fn"), Cell("fp", "tn")
+EVERYBODY = Cell("tp", "fp", "fn", "tn")
 
 RATE_OF: dict[str, Rate] = {
-    "selection_rate": Rate(lambda c: c.tp + c.fp, _all, "no rows"),
-    "accuracy": Rate(lambda c: c.tp + c.tn, _all, "no rows"),
-    "true_positive_rate": Rate(lambda c: c.tp, lambda c: c.tp + c.fn, "no rows recorded as favourable"),
-    "false_positive_rate": Rate(lambda c: c.fp, lambda c: c.fp + c.tn, "no rows recorded as unfavourable"),
-    "true_negative_rate": Rate(lambda c: c.tn, lambda c: c.fp + c.tn, "no rows recorded as unfavourable"),
-    "false_negative_rate": Rate(lambda c: c.fn, lambda c: c.tp + c.fn, "no rows recorded as favourable"),
-    "positive_predictive_value": Rate(lambda c: c.tp, lambda c: c.tp + c.fp, "no favourable decisions"),
-    "negative_predictive_value": Rate(lambda c: c.tn, lambda c: c.fn + c.tn, "no unfavourable decisions"),
-    "base_rate": Rate(lambda c: c.tp + c.fn, _all, "no rows"),
+    "selection_rate": Rate(SELECTED, EVERYBODY, "no rows"),
+    "accuracy": Rate(Cell("tp", "tn"), EVERYBODY, "no rows"),
+    "true_positive_rate": Rate(TP, POSITIVE, "no rows recorded as favourable"),
+    "false_positive_rate": Rate(FP, NEGATIVE, "no rows recorded as unfavourable"),
+    "true_negative_rate": Rate(TN, NEGATIVE, "no rows recorded as unfavourable"),
+    "false_negative_rate": Rate(FN, POSITIVE, "no rows recorded as favourable"),
+    "positive_predictive_value": Rate(TP, SELECTED, "no favourable decisions"),
+    "negative_predictive_value": Rate(TN, Cell("fn", "tn"), "no unfavourable decisions"),
+    "base_rate": Rate(POSITIVE, EVERYBODY, "no rows"),
 }
 """Rates that are shares of independent rows, so that binomial intervals hold for them."""
 
-MISSED = Rate(lambda c: c.fn, lambda c: c.fn + c.fp, "no errors")
+MISSED = Rate(FN, Cell("fn", "fp"), "no errors")
 """Share of the errors that are false negatives: what the ratio of the two kinds of errors is made of."""
 
 

@@ -31,6 +31,8 @@ from fairheads.nets import MLP, TwoHeadNet
 FORMAT = "fairheads/bundle/1"
 WEIGHTS, CONFIG, ROWS = "model.safetensors", "config.json", "rows.safetensors"
 PARTS = ("train", "validation", "test", "all")
+USUAL_HEADS: dict[str, Any] = {"n_groups": 2, "separate": False, "favourable": 1}
+"""What a two-headed architecture has where its record does not say."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +108,11 @@ def weights_digest(net: nn.Module) -> str:
 
 def _architecture(net: nn.Module) -> dict[str, Any]:
     if isinstance(net, TwoHeadNet):
-        return {"kind": "two_head", "of": _architecture(net.template)}
+        if not isinstance(net.net, MLP) or net.layer != "head":
+            raise ConfigError(f"a bundle holds a TwoHeadNet of an MLP, got one of {type(net.net).__name__}.")
+        settings = {"n_groups": net.n_groups, "separate": net.separate, "favourable": net.favourable}
+        written = {name: value for name, value in settings.items() if value != USUAL_HEADS[name]}
+        return {"kind": "two_head", "of": _architecture(net.net), **written}
     if isinstance(net, MLP):
         return {"kind": "mlp", **net.config}
     raise ConfigError(f"a bundle holds an MLP or a TwoHeadNet of one, got {type(net).__name__}.")
@@ -117,7 +123,7 @@ def _build(plain: Mapping[str, Any]) -> nn.Module:
     if plain.get("kind") == "mlp":
         return MLP(options.pop("in_features"), **options)
     if plain.get("kind") == "two_head":
-        return TwoHeadNet(_build(plain["of"]))
+        return TwoHeadNet(_build(options.pop("of")), **{**USUAL_HEADS, **options})
     raise InputError(f"unknown architecture {plain.get('kind')!r}.")
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fairheads.data import Dataset, Table
 from fairheads.errors import ConfigError
 from fairheads.models.bundle import Bundle
 from fairheads.nets import MLP, TwoHeadNet
-from fairheads.training import Monitor, Objective, train
+from fairheads.training import Monitor, Objective, TwoHeaded, train
 
 
 def fit_table(
@@ -39,7 +40,7 @@ def fit_table(
     Parameters
     ----------
     objective : Objective
-        One with two outputs (`fairheads.training.TwoHeaded`) trains a `TwoHeadNet`.
+        `fairheads.training.TwoHeaded` trains a `TwoHeadNet` with a group head for the groups of the table.
     test, validation : float
         Shares held out for audits and for the choice of a merge; a published test split is used as it is. Validation
         rows are held out for every objective, so that networks of one table are trained on the same rows.
@@ -65,7 +66,9 @@ def fit_table(
         held_out = table.encode(encoder, masks["validation"])
     width = next(iter(data.inputs.values())).shape[1]
     net = MLP(width, hidden=hidden, seed=seed)
-    trained = TwoHeadNet(net, seed=seed) if objective.outputs == 2 else net
+    trained: nn.Module = net
+    if isinstance(objective, TwoHeaded):
+        trained = TwoHeadNet(net, n_groups=len(data.group_names), seed=seed)
     watch = None
     if monitor is not None and held_out is not None:
         watch = monitor(held_out, max(len(data) // max(batch_size, 1), 1))

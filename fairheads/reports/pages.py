@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fairheads.errors import ConfigError
-from fairheads.results import AuditReport, DisparityReport, Front, ImpactReport, page
+from fairheads.results import AuditReport, DisparityReport, Front, ImpactReport, MergeReport, page
 
-Report = AuditReport | DisparityReport | Front | ImpactReport
+Report = AuditReport | DisparityReport | Front | ImpactReport | MergeReport
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
     AuditReport: {
@@ -39,6 +39,13 @@ FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
         "md": ImpactReport.markdown,
         "html": ImpactReport.page,
         "csv": ImpactReport.to_csv,
+    },
+    MergeReport: {
+        "text": lambda report: f"{report.summary()}\n",
+        "json": MergeReport.to_json,
+        "md": MergeReport.markdown,
+        "html": MergeReport.page,
+        "csv": MergeReport.to_csv,
     },
 }
 """What makes which format of which kind of report."""
@@ -71,5 +78,6 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kind = next((kind for kind in (DisparityReport, Front, ImpactReport) if schema == kind.SCHEMA), AuditReport)
+    kinds = (DisparityReport, Front, ImpactReport, MergeReport)
+    kind = next((kind for kind in kinds if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

@@ -7,6 +7,15 @@ from fairheads.results.front import Front
 from fairheads.results.front_points import FrontPoint, FrontSetting, dominated
 from fairheads.results.front_reports import TrainedReport, front_of
 from fairheads.results.impact import ImpactReport, ImpactRow, ImpactTable
+from fairheads.results.merge import (
+    GroupChange,
+    MergeCheck,
+    MergeDifference,
+    MergeOutcome,
+    MergePoint,
+    MergeReport,
+    MergeRule,
+)
 from fairheads.results.metric import (
     CRITERIA,
     RATES,
@@ -37,13 +46,15 @@ from fairheads.results.pathway import (
     Verdict,
 )
 from fairheads.results.record import json_schema, json_text
-from fairheads.results.schema import audit_schema, disparity_schema, front_schema
+from fairheads.results.schema import audit_schema, disparity_schema, front_schema, merge_schema
+from fairheads.results.statements import Approximation, Judged, Recovery
 
 __all__ = [
     "CRITERIA",
     "MEANING",
     "RATES",
     "SCORES",
+    "Approximation",
     "AuditReport",
     "CalibrationBin",
     "Comparison",
@@ -63,17 +74,26 @@ __all__ = [
     "Gap",
     "GapNull",
     "Group",
+    "GroupChange",
     "GroupShare",
     "ImpactReport",
     "ImpactRow",
     "ImpactTable",
+    "Judged",
     "LabelBias",
     "LayerReport",
+    "MergeCheck",
+    "MergeDifference",
+    "MergeOutcome",
+    "MergePoint",
+    "MergeReport",
+    "MergeRule",
     "MeritCurve",
     "Metric",
     "ModelInfo",
     "Number",
     "PathwayReport",
+    "Recovery",
     "Stratum",
     "TrainedReport",
     "TwinSummary",
@@ -85,5 +105,6 @@ __all__ = [
     "front_schema",
     "json_schema",
     "json_text",
+    "merge_schema",
     "undefined",
 ]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from fairheads.errors import ConfigError, InputError
-from fairheads.results import _front_figure
+from fairheads.results import _front_figure, _style
 from fairheads.results._saving import save_texts
-from fairheads.results._style import house_style
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fairheads.results.front import Front
 
 TEXTS: dict[str, Callable[[Front], str]] = {
@@ -26,8 +21,6 @@ TEXTS: dict[str, Callable[[Front], str]] = {
     "html": lambda front: front.page(),
 }
 PICTURES = ("png", "svg")
-DOTS = 200
-"""Pixels an inch."""
 
 
 def save(front: Front, folder: str | Path, formats: Sequence[str]) -> tuple[Path, ...]:
@@ -61,12 +54,4 @@ def save(front: Front, folder: str | Path, formats: Sequence[str]) -> tuple[Path
 
 def picture(front: Front, form: str) -> bytes:
     """The figure as PNG or SVG on white; the same front gives the same bytes."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-    with house_style(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from"
-        )  # a name is then boxes, and in the other files
-        figure = cast("Figure", _front_figure.plot(front).figure)
-        figure.savefig(buffer, format=form, dpi=DOTS, facecolor="white", metadata=metadata)
-    return buffer.getvalue()
+    return _style.picture(lambda: _front_figure.plot(front), form)

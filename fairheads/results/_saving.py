@@ -9,8 +9,8 @@ from pathlib import Path
 from fairheads.errors import InputError
 
 
-def save_texts(folder: str | Path, texts: Mapping[str, str]) -> tuple[Path, ...]:
-    """Write named texts into a folder: all beside their places first, then each into its place.
+def save_texts(folder: str | Path, texts: Mapping[str, str | bytes]) -> tuple[Path, ...]:
+    """Write named texts, and pictures as bytes, into a folder: all beside their places first, then each into its place.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def save_texts(folder: str | Path, texts: Mapping[str, str]) -> tuple[Path, ...]
     try:
         for part, text in zip(parts, texts.values(), strict=True):
             # A lone surrogate in a name cannot be UTF-8; escaped it is still the same JSON string.
-            part.write_bytes(text.encode("utf-8", "backslashreplace"))
+            part.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
         for part, place in zip(parts, places, strict=True):
             os.replace(part, place)  # noqa: PTH105
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any
 SCHEMA_FILE = "audit-1.schema.json"
 DISPARITY_SCHEMA_FILE = "disparity-1.schema.json"
 FRONT_SCHEMA_FILE = "front-1.schema.json"
+MERGE_SCHEMA_FILE = "merge-1.schema.json"
 
 
 def audit_schema() -> dict[str, Any]:
@@ -42,6 +43,17 @@ def front_schema() -> dict[str, Any]:
     '#/$defs/Front'
     """
     return _schema(FRONT_SCHEMA_FILE)
+
+
+def merge_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every ``merge.json`` of schema ``fairheads/merge/1`` keeps to.
+
+    Examples
+    --------
+    >>> merge_schema()["$ref"]
+    '#/$defs/MergeReport'
+    """
+    return _schema(MERGE_SCHEMA_FILE)
 
 
 def _schema(file: str) -> dict[str, Any]:

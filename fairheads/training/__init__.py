@@ -6,11 +6,12 @@ from fairheads.training.lagrangian import Lagrangian
 from fairheads.training.loop import train
 from fairheads.training.massaged import Massaged
 from fairheads.training.objective import Constrained, Objective
-from fairheads.training.penalized import Penalized, TwoHeaded, Unconstrained
+from fairheads.training.penalized import Penalized, Unconstrained
 from fairheads.training.record import OBJECTIVES, objective_from_dict
 from fairheads.training.rows import BalancedRows
 from fairheads.training.run import Monitor
 from fairheads.training.tasks import binary_cross_entropy, cross_entropy, squared_error
+from fairheads.training.two_headed import TwoHeaded
 from fairheads.training.weighted import GroupDRO, Reweighted
 
 __all__ = [

@@ -35,7 +35,7 @@ class Objective(Growing):
     """
 
     outputs: int | None
-    """Width of the network's output; None where the task decides."""
+    """Width of the network's output; None where the task decides, or the data that are not known before `start`."""
 
     def __init__(self, task: Task = binary_cross_entropy) -> None:
         super().__init__()

@@ -1,15 +1,12 @@
-"""Objectives with one fixed trade: none, a weighted constraint, and the loss of a two-headed network."""
+"""Objectives with one fixed trade: none, and a weighted constraint."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from torch import Tensor
 
 from fairheads.constraints import Constraint
-from fairheads.data import Dataset, Stream
-from fairheads.errors import InputError
 from fairheads.training.objective import Constrained, Objective, weight_of
 from fairheads.training.tasks import Task, binary_cross_entropy
 
@@ -62,28 +59,3 @@ class Penalized(Constrained):
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": "penalized", "weight": self.weight, **super().to_dict()}
-
-
-class TwoHeaded(Objective):
-    """``0.5 BCE(z_y, y) + 0.5 MSE(z_g, g)`` for a `TwoHeadNet` and two groups (codes 0 and 1).
-
-    References
-    ----------
-    Lohaus et al., NeurIPS 2022 (arXiv 2204.04440), section 5.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.outputs = 2
-
-    def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
-        task = binary_cross_entropy_with_logits(logits[:, 0], y.to(logits.dtype))
-        return 0.5 * task + 0.5 * mse_loss(logits[:, 1], group.to(logits.dtype))
-
-    def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
-        if len(data.group_names) != 2:
-            raise InputError(f"`TwoHeaded` needs two groups, got {list(data.group_names)}.")
-        return data
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": "two_headed"}

@@ -11,8 +11,9 @@ from fairheads.training.adversarial import Adversarial
 from fairheads.training.lagrangian import Lagrangian
 from fairheads.training.massaged import Massaged
 from fairheads.training.objective import Objective
-from fairheads.training.penalized import Penalized, TwoHeaded, Unconstrained
+from fairheads.training.penalized import Penalized, Unconstrained
 from fairheads.training.tasks import task_of
+from fairheads.training.two_headed import TwoHeaded
 from fairheads.training.weighted import GroupDRO, Reweighted
 
 OBJECTIVES: Mapping[str, type[Objective]] = {

@@ -1,119 +1,312 @@
-"""The accuracy-disparity front of ``1[z_y + b z_g + t > 0]``, and the point on it that a gap allows."""
+"""The accuracy-disparity front of ``1[z_y + b . z_g + t > 0]``, and the point on it that a gap allows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairheads.errors import ConfigError, InputError
-from fairheads.metrics import difference_interval
+from fairheads.metrics.trials import Rate
+from fairheads.twoheads import plane
+from fairheads.twoheads.coefficients import Coefficients
+from fairheads.twoheads.criteria import Criteria, Utility, criteria_of
+from fairheads.twoheads.heads import Heads, heads_of_arrays
+from fairheads.twoheads.margin import around, simultaneous
+from fairheads.twoheads.polish import Merge, polished
+from fairheads.twoheads.relax import Relaxed, ladder
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-STEPS = 201
-"""Values of b that are tried between 0 and the one that reaches parity of means, times 3, on either side."""
+STARTS = 3
+"""Candidates from which a search starts."""
 
+STEPS = 40
+"""Lines that are searched from each start."""
 
-@dataclass(frozen=True, kw_only=True)
-class Coefficients:
-    """The merge ``z_y + b z_g + t`` with its accuracy and signed gap (group 1 minus group 0) on validation rows."""
+FEWEST = 5
+"""Merges with the smallest gaps whose intervals hold together whatever gap is asked for."""
 
-    b: float
-    t: float
-    accuracy: float
-    gap: float
-    n: int
+ROUNDS = 10
+"""Of the search for the smallest gap: a wider one compares more merges, which asks for a little more."""
+
+Size = Callable[[Ints], Floats]
+"""The gap, or its bound, from counts (c, G, 2)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Every candidate (b, t) with its accuracy, signed gap and selected counts on the validation rows.
+    """Merges on the front of objective and gap, counted on the validation rows.
 
-    A merge that selects at most half as many rows as the most accurate threshold of the task head alone, or refuses at
-    most half as many, reaches parity by deciding everybody alike; it is no candidate.
+    A merge that selects fewer than half as many rows as are recorded as favourable, or refuses fewer than half as many
+    as are not, reaches parity by deciding everybody alike; it is no candidate.
+
+    Attributes
+    ----------
+    b : float64 (c,) with one group output, else (c, m)
+    t : float64 (c,)
+    selected : int64 (c, groups)
+        Rows of each group that a candidate selects.
+    group_sizes : int64 (groups,)
+    complete : bool
+        Whether every distinct set of decisions was looked at (two groups, about 300 distinct rows at most).
+    space : "logit" or "probability"
     """
 
-    b: Floats
+    heads: Heads = field(repr=False)
+    criteria: Criteria = field(repr=False)
+    slopes: Floats = field(repr=False)
     t: Floats
-    accuracy: Floats
-    selected: NDArray[np.int64]
-    group_sizes: NDArray[np.int64]
+    counts: Ints = field(repr=False)
+    complete: bool
+    space: str
+    seed: int = 0
+    search: Relaxed | None = field(default=None, repr=False)
+    starts: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+
+    @property
+    def b(self) -> Floats:
+        """Slopes of the group outputs."""
+        return self.slopes[:, 0] if self.slopes.shape[1] == 1 else self.slopes
+
+    @property
+    def selected(self) -> Ints:
+        """Rows of each group that a candidate selects, (c, groups)."""
+        return np.asarray(self.counts[:, : self.criteria.groups].sum(-1), np.int64)
+
+    @property
+    def group_sizes(self) -> Ints:
+        """Rows of each group."""
+        return np.asarray(self.criteria.totals[: self.criteria.groups].sum(-1), np.int64)
+
+    @property
+    def accuracy(self) -> Floats:
+        """Share of right decisions, (c,)."""
+        return self.criteria.accuracy(self.counts)
+
+    @property
+    def objective(self) -> Floats:
+        """What was maximised, (c,)."""
+        return self.criteria.objective(self.counts)
 
     @property
     def gap(self) -> Floats:
-        """Selection rate of group 1 minus that of group 0."""
-        rates = self.selected / self.group_sizes
-        return np.asarray(rates[:, 1] - rates[:, 0])
+        """The gap, (c,): signed for two groups, group 1 minus group 0."""
+        return self.criteria.gap(self.counts)
+
+    @property
+    def selection_rate(self) -> Floats:
+        """Share of all rows that are selected, (c,)."""
+        return self.criteria.selection(self.counts)
+
+    def alone(self) -> Coefficients:
+        """The task head as it is: b = 0, t = 0."""
+        none = np.zeros(self.slopes.shape[1])
+        return self._coefficients(Merge(none, 0.0, self.heads.select(none, 0.0)))
 
     def at(self, *, max_gap: float, confidence: float | None = 0.95) -> Coefficients:
-        """The most accurate candidate whose demographic-parity gap is at most ``max_gap``.
+        """The merge with the best objective whose gap is at most ``max_gap``.
 
         Parameters
         ----------
         max_gap : float
-            Largest |gap| in selection rate, 0 to 1.
+            Largest size of the gap, 0 to 1.
         confidence : float or None
-            One-sided level at which the gap's Newcombe bound must stay below ``max_gap``; costs accuracy, and buys
-            rows that were not seen. None asks it of these rows alone. The bound is that of one fixed candidate:
-            choosing the best of many makes it slightly optimistic.
+            With this confidence the gap is at most ``max_gap`` on new rows too, whatever else was looked at to choose
+            the merge. Costs accuracy, the more the fewer rows there are: compare ``at(confidence=None)``, which asks it
+            of these rows alone and is broken by about half of all new samples.
 
         Raises
         ------
         InputError
-            If no candidate does; names the smallest gap that one can be held to.
+            If no merge does; names the smallest gap that one can be held to.
         ConfigError
-            If a setting lies outside [0, 1].
+            If a setting lies outside its range.
+
+        Notes
+        -----
+        The bound is the limit of the difference of two rates at a confidence that holds for all merges of the front
+        together (`fairheads.twoheads.margin.simultaneous`), and for every pair of groups. ``minimum_rates`` hold on the
+        validation rows only.
         """
         if not 0 <= max_gap <= 1 or (confidence is not None and not 0.5 <= confidence < 1):
             raise ConfigError(f"`max_gap` must lie in [0, 1] and `confidence` in [.5, 1), got {max_gap}, {confidence}.")
-        bound = np.abs(self.gap)
-        if confidence is not None:
-            (k0, k1), (n0, n1) = self.selected.T, self.group_sizes
-            low, high = difference_interval(k1, n1, k0, n0, confidence=2 * confidence - 1)
-            bound = np.maximum(-low, high)
-        allowed = bound <= max_gap + 1e-12
-        if not allowed.any():
-            smallest = float(bound.min())
+        if confidence is None:
+            return self._point(max_gap)
+        return self._sure(max_gap, confidence)
+
+    def _point(self, max_gap: float) -> Coefficients:
+        merges = self._nearby(self.criteria.size, max_gap, max_gap)
+        if not self.complete:
+            merges = [self._polished(merge, self.criteria.size, max_gap) for merge in merges]
+        chosen, _ = self._chosen(merges, self.criteria.size, max_gap, None)
+        return self._coefficients(chosen)
+
+    def _sure(self, max_gap: float, confidence: float) -> Coefficients:
+        within = self._joint(confidence, max_gap)
+
+        def quick(counts: Ints) -> Floats:
+            return self.criteria.bound(counts, within, quick=True)
+
+        def bound(counts: Ints) -> Floats:
+            return self.criteria.bound(counts, within, quick=False)
+
+        merges = [self._candidate(i) for i in range(len(self.t))]
+        bounds = quick(self.counts)
+        if not self.complete and bounds.min() <= max_gap:
+            tightest = int(bounds.argmin())
+            margin = float(bounds[tightest] - np.abs(self.gap[tightest]))
+            starts = self._nearby(quick, max_gap, max(max_gap - margin, 0.0))
+            merges += [self._polished(start, quick, max_gap) for start in starts]
+        chosen, size = self._chosen(merges, bound, max_gap, confidence)
+        return replace(self._coefficients(chosen), bound=size, confidence=confidence)
+
+    def _smallest(self, max_gap: float, confidence: float) -> float:
+        """The smallest gap that one of the front can be held to: what is asked of it decides which are compared."""
+        limit = max_gap
+        for _ in range(ROUNDS):
+            within = self._joint(confidence, limit)
+            least = _up(float(self.criteria.bound(self.counts, within, quick=False).min()))
+            if least <= limit:
+                break
+            limit = least
+        return limit
+
+    def _joint(self, confidence: float, max_gap: float) -> float:
+        """The confidence of single intervals that gives all merges with at most that gap ``confidence`` together."""
+        known = (confidence, max_gap)
+        if known not in self._confidences:
+            rng = np.random.default_rng(self.seed)
+            gaps = np.abs(self.gap)
+            some = np.flatnonzero(gaps <= max(max_gap, np.sort(gaps)[:FEWEST][-1]))
+            slopes, t = self.slopes[some], self.t[some]
+            if self.search is not None:
+                slopes, t = around(self.heads, slopes, t, rng)
+            self._confidences[known] = simultaneous(self.heads, self.criteria, slopes, t, confidence, rng)
+        return self._confidences[known]
+
+    @cached_property
+    def _confidences(self) -> dict[tuple[float, float], float]:
+        return {}
+
+    def _candidate(self, i: int) -> Merge:
+        return Merge(self.slopes[i], float(self.t[i]), self.counts[i])
+
+    def _nearby(self, size: Size, max_gap: float, limit: float) -> list[Merge]:
+        """Where to start: the best candidates that keep the gap, or the nearest, and what the smooth search finds."""
+        over = self.criteria.excess(self.counts, size(self.counts), max_gap)
+        best = np.lexsort((-self.objective, over))
+        if self.search is None:
+            return [self._candidate(int(i)) for i in best[:STARTS]]
+        start = self.starts[int(np.abs(self.starts[:, -1] - limit).argmin()), :-1]
+        return [self._candidate(int(best[0])), *self.search.within(limit, start, self.heads)]
+
+    def _polished(self, start: Merge, size: Size, limit: float) -> Merge:
+        def excess(counts: Ints) -> Floats:
+            return self.criteria.excess(counts, size(counts), limit)
+
+        return polished(self.heads, start, self.criteria, excess, np.random.default_rng(self.seed), steps=STEPS)
+
+    def _chosen(
+        self, merges: Sequence[Merge], size: Size, max_gap: float, confidence: float | None
+    ) -> tuple[Merge, float]:
+        """The merge with the best objective that keeps the gap, and its size."""
+        counts = np.stack([merge.selected for merge in merges])
+        sizes = size(counts)
+        over = self.criteria.excess(counts, sizes, max_gap)
+        best = int(np.lexsort((sizes, -self.criteria.objective(counts), over))[0])
+        if over[best] > 0:
+            sure = "" if confidence is None else f" with confidence {confidence:g}"
+            least = _up(float(sizes[best])) if confidence is None else self._smallest(max_gap, confidence)
             raise InputError(
-                f"no merge keeps the gap at or below {max_gap:g} on {int(self.group_sizes.sum())} validation rows"
-                + (f" with confidence {confidence:g}" if confidence is not None else "")
-                + f"; the smallest that can be had is {smallest:.4f}."
+                f"no merge keeps the gap at or below {max_gap:g} on {int(self.criteria.rows)} validation rows{sure};"
+                f" the smallest that can be had is {least:.4f}."
             )
-        best = int(np.where(allowed, self.accuracy, -1.0).argmax())
+        return merges[best], float(sizes[best])
+
+    def _coefficients(self, merge: Merge) -> Coefficients:
+        counts = merge.selected[None]
+        chosen = merge.selected[: self.criteria.groups].sum(-1) / self.group_sizes
+        slopes = [float(slope) for slope in merge.b]
         return Coefficients(
-            b=float(self.b[best]),
-            t=float(self.t[best]),
-            accuracy=float(self.accuracy[best]),
-            gap=float(self.gap[best]),
-            n=int(self.group_sizes.sum()),
+            b=slopes[0] if len(slopes) == 1 else tuple(slopes),
+            t=float(merge.t),
+            space=self.space,
+            accuracy=float(self.criteria.accuracy(counts)[0]),
+            gap=float(self.criteria.gap(counts)[0]),
+            selection_rate=float(self.criteria.selection(counts)[0]),
+            rates=tuple(float(rate) for rate in chosen),
+            n=int(self.criteria.rows),
+            objective=self.criteria.objective_name,
+            gap_metric=self.criteria.gap_metric,
         )
 
 
-def fit_frontier(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLike) -> Frontier:
-    """The front of merges of a task head and a group head, from VALIDATION rows; two groups.
+def fit_frontier(
+    z_y: ArrayLike,
+    z_g: ArrayLike,
+    y: ArrayLike,
+    group: ArrayLike,
+    *,
+    gap_metric: str | Sequence[Rate] = "demographic_parity",
+    objective: str | Utility = "accuracy",
+    minimum_rates: Mapping[str, float] | None = None,
+    space: str = "logit",
+    seed: int = 0,
+) -> Frontier:
+    """The front of merges of a task head and a group head, from VALIDATION rows.
 
     Parameters
     ----------
-    z_y, z_g : array (n,)
-        Task logit and raw group output.
-    y, group : array (n,) of 0 and 1
+    z_y : array (n,)
+        Task logit; of more than two classes the logit of the favourable class minus the largest other one.
+    z_g : array (n,) or (n, m)
+        Raw outputs of the group head: one for two groups, else one for each group.
+    y : array (n,) of 0 and 1
+    group : array (n,) of int
+        Codes from 0; -1 where the group is not recorded: such rows count for the objective only.
+    gap_metric : str or sequence of Rate
+        "demographic_parity", "equal_opportunity", "predictive_equality", "equalized_odds", "accuracy_equality" or
+        "predictive_parity"; or any rates of the cells (`fairheads.metrics.trials.Rate`): the gap is the largest
+        difference in one of them.
+    objective : str or Utility
+        "accuracy", "balanced_accuracy", "f1", or what each kind of decision is worth.
+    minimum_rates : mapping of str to float, optional
+        Least rate of every group, such as ``{"selection_rate": 0.1}``: so that no group is levelled down. The names are
+        those of a disparity report.
+    space : "logit" or "probability"
+        Logits can be merged into one linear head. The optimal rule that does not see the group is linear in
+        probabilities; the two agree where the group output is near 0 or 1.
+    seed : int
+        Of the samples of large data and of the search.
 
     Raises
     ------
     InputError
-        If a logit is not finite, the lengths differ, a label or group is not 0 or 1, a group is absent, or no
-        threshold separates rows.
+        If an output is not finite, lengths differ, a label is not 0 or 1, a group has no output or no rows, no
+        threshold separates rows, or no merge keeps the minimum rates: then by how much they must be lowered is named.
+    ConfigError
+        If there is no such metric, objective, rate or space.
 
     Notes
     -----
-    For every b the rows are sorted once and every threshold between two rows is a candidate; those that are most
-    accurate at their gap (rounded up to .001) are kept. Shown is validation accuracy; a new sample gives less.
+    Two groups: of few rows every distinct set of decisions is looked at. Of more, about a hundred slopes with every
+    threshold; above 30,000 rows in two rounds, on a sample and on counts of all rows in 4,096 bins of the score. More
+    groups: the rates are made smooth and the problem is solved for a ladder of limits (sequential quadratic
+    programming). `Frontier.at` then improves what was found step by step, each step exact. Counts are exact throughout.
+    Shown is what holds on these rows; new rows give less accuracy and, without a confidence, half of the time a larger
+    gap.
 
     References
     ----------
-    Lohaus et al., NeurIPS 2022 (arXiv 2204.04440), section 5: b and t are chosen there on the test rows.
+    Lohaus et al., NeurIPS 2022 (arXiv 2204.04440), section 5: b and t are chosen there on the test rows. With the true
+    group as ``z_g`` the front is that of thresholds for each group: Lipton, Chouldechova, McAuley, Does mitigating ML's
+    impact disparity require treatment disparity?, NeurIPS 2018.
 
     Examples
     --------
@@ -123,56 +316,39 @@ def fit_frontier(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLike)
     >>> front.at(max_gap=0.05, confidence=None).b < 0
     True
     """
-    z_y, z_g = np.asarray(z_y, np.float64), np.asarray(z_g, np.float64)
-    y, group = np.asarray(y), np.asarray(group)
-    if not len(z_y) == len(z_g) == len(y) == len(group):
-        raise InputError("`z_y`, `z_g`, `y` and `group` must have the same length.")
-    if not (np.isfinite(z_y).all() and np.isfinite(z_g).all()):
-        raise InputError("the logits must be finite.")
-    for name, values in (("y", y), ("group", group)):
-        if not np.isin(values, (0, 1)).all():
-            raise InputError(f"`{name}` must be 0 or 1 in every row; a merge is of two groups.")
-    group = group.astype(np.int64)
-    sizes = np.bincount(group, minlength=2)
-    if (sizes == 0).any():
-        raise InputError(f"two groups with rows in both are needed, got counts {sizes.tolist()}.")
-    contrast = z_g[group == 1].mean() - z_g[group == 0].mean()
-    reach = 3 * abs((z_y[group == 1].mean() - z_y[group == 0].mean()) / contrast) if contrast else 0.0
-    steps = np.linspace(-reach, reach, STEPS) if reach else np.zeros(1)
-    _, accuracy, selected = _thresholds(z_y, y, group, sizes)
-    usual = int(selected.sum(1)[accuracy.argmax()]) if len(accuracy) else 0
-    between = usual // 2, len(y) - (len(y) - usual) // 2
-    parts = [_best_at_gap(*_thresholds(z_y + b * z_g, y, group, sizes), sizes, between) for b in steps]
-    slopes = np.repeat(steps, [len(t) for t, _, _ in parts])
-    t, accuracy, selected = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    if not len(t):
+    heads = heads_of_arrays(z_y, z_g, y, group, space)
+    criteria = criteria_of(heads.totals, heads.groups, gap_metric, objective, minimum_rates)
+    if not (np.ptp(heads.z_y) > 0 or np.ptp(heads.z_g, axis=0).any()):
         raise InputError("no threshold separates rows: the task logit has the same value in every row.")
-    return Frontier(slopes, t, accuracy, selected, sizes)
+    rng = np.random.default_rng(seed)
+    search, starts = None, np.zeros((0, 0))
+    if heads.z_g.shape[1] == 1:
+        pool, complete = plane.candidates(heads, criteria, rng)
+        slopes, t, counts = pool.b[:, None], pool.t, pool.selected
+    else:
+        search, complete = Relaxed(heads, criteria, rng), False
+        merges, starts = ladder(heads, criteria, search, rng)
+        slopes = np.array([merge.b for merge in merges]).reshape(-1, heads.z_g.shape[1])
+        t, counts = np.array([merge.t for merge in merges]), np.array([merge.selected for merge in merges])
+    if not len(t):
+        raise InputError(_infeasible(heads, criteria, rng))
+    return Frontier(heads, criteria, slopes, t, counts, complete, space, seed, search, starts)
 
 
-def _thresholds(
-    score: Floats, y: NDArray[np.int64], group: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    order = np.argsort(-score, kind="stable")
-    s, positive, member = score[order], y[order] == 1, group[order]
-    cut = np.flatnonzero(s[:-1] > s[1:])
-    selected = np.stack([np.cumsum(member == 0), np.cumsum(member == 1)], axis=1)[cut]
-    correct = 2 * np.cumsum(positive)[cut] - (cut + 1) + int((~positive).sum())
-    middle = (s[cut] + s[cut + 1]) / 2
-    t = -np.where(middle < s[cut], middle, s[cut + 1])  # neighbouring floats have no middle
-    return t, correct / len(s), selected
+def _up(gap: float) -> float:
+    """Four decimals, rounded up, so that what is printed can be asked for."""
+    return math.ceil(1e4 * gap - 1e-6) / 1e4
 
 
-def _best_at_gap(
-    t: Floats, accuracy: Floats, selected: NDArray[np.int64], sizes: NDArray[np.int64], between: tuple[int, int]
-) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Of the thresholds that select a number of rows ``between`` two, the most accurate at each gap, rounded up."""
-    count = selected.sum(1)
-    useful = (count > between[0]) & (count < between[1])
-    t, accuracy, selected = t[useful], accuracy[useful], selected[useful]
-    rates = selected / sizes
-    gap = rates[:, 1] - rates[:, 0]
-    key = np.sign(gap) * np.ceil(np.abs(gap) * 1000 - 1e-9)
-    by_gap = np.lexsort((-accuracy, key))
-    best = by_gap[np.r_[True, np.diff(key[by_gap]) > 0]] if len(by_gap) else by_gap
-    return t[best], accuracy[best], selected[best]
+def _infeasible(heads: Heads, criteria: Criteria, rng: np.random.Generator) -> str:
+    """Why no merge may be chosen, and what can be had."""
+    if not criteria.floors:
+        return "no threshold selects at least half the rows recorded as favourable and refuses half of the others."
+    none = np.zeros(heads.z_g.shape[1])
+    start = Merge(none, 0.0, heads.select(none, 0.0))
+    best = polished(heads, start, criteria, criteria.shortfall, rng, steps=10 * STEPS)
+    short = float(criteria.shortfall(best.selected[None])[0])
+    return (
+        "no merge gives every group the `minimum_rates`; with every one of them lowered by"
+        f" {_up(short):.4f} there is one."
+    )

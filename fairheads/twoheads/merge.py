@@ -2,97 +2,154 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from fairheads.activations import device_of, evaluation_state
-from fairheads.data import Dataset, blocks
-from fairheads.errors import InputError
+from fairheads.data import Dataset, Stream
+from fairheads.errors import ConfigError, InputError
 from fairheads.nets import TwoHeadNet
-from fairheads.twoheads.frontier import Coefficients
-
-TOLERANCE = 1e-5
-"""Largest difference between merged logits and ``z_y + b z_g + t``, relative to the larger of 1 and ``|z_y| + |b z_g| +
-|t|``: large parts that cancel leave their float32 rounding behind."""
+from fairheads.nets.heads import bias_of, linear_of
+from fairheads.twoheads.coefficients import Coefficients
+from fairheads.twoheads.verify import name_of, slopes_of, verify_merge
 
 
-def merge_heads(linear: nn.Linear, coefficients: Coefficients) -> nn.Linear:
-    """The one-output layer that computes ``z_y + b z_g + t`` from the two outputs of ``linear``.
+def merge_heads(
+    linear: nn.Linear, coefficients: Coefficients, *, task_outputs: int = 1, favourable: int = 1
+) -> nn.Linear:
+    """The layer with the task's outputs alone that computes ``z_y + b . z_g + t`` from the outputs of ``linear``.
 
-    Its weight is ``w_y + b w_g`` and its bias ``b_y + b b_g + t``, computed in float64 and kept in the type of
-    ``linear``.
-
-    Raises
-    ------
-    InputError
-        If ``linear`` does not have two outputs.
-    """
-    if linear.out_features != 2:
-        raise InputError(f"`linear` must have two outputs (task, group), got {linear.out_features}.")
-    weight = linear.weight.detach().double()
-    bias = torch.zeros(2, dtype=torch.float64) if linear.bias is None else linear.bias.detach().double()
-    merged = nn.utils.skip_init(
-        nn.Linear, linear.in_features, 1, device=linear.weight.device, dtype=linear.weight.dtype
-    )
-    with torch.no_grad():
-        merged.weight.copy_(weight[:1] + coefficients.b * weight[1:])
-        merged.bias.copy_(bias[:1] + coefficients.b * bias[1:] + coefficients.t)
-    single: nn.Linear = merged
-    return single
-
-
-def unmerge_heads(merged: nn.Linear, group_head: nn.Linear, coefficients: Coefficients) -> nn.Linear:
-    """The two-output layer (task, group) that ``merge_heads`` made ``merged`` from, given the group head.
-
-    ``group_head`` has one output. The task head is ``merged - b group - t``, up to the rounding of the merge.
-    """
-    if merged.out_features != 1 or group_head.out_features != 1 or merged.in_features != group_head.in_features:
-        raise InputError("`merged` and `group_head` must have one output each and the same number of inputs.")
-    linear = nn.utils.skip_init(
-        nn.Linear, merged.in_features, 2, device=merged.weight.device, dtype=merged.weight.dtype
-    )
-    b, t = coefficients.b, coefficients.t
-    none = torch.zeros(1, device=merged.weight.device)
-    bias, group_bias = (none if part.bias is None else part.bias.detach() for part in (merged, group_head))
-    with torch.no_grad():
-        linear.weight[0] = (merged.weight.double() - b * group_head.weight.double())[0]
-        linear.bias[0] = (bias.double() - b * group_bias.double() - t)[0]
-        linear.weight[1], linear.bias[1] = group_head.weight[0], group_bias[0]
-    two: nn.Linear = linear
-    return two
-
-
-def two_head_scores(net: nn.Module, data: Dataset) -> NDArray[np.float64]:
-    """Outputs of a network on every row, in fixed blocks, shape (n, outputs)."""
-    device = device_of(net)
-    with evaluation_state(net):
-        parts = [
-            net(*[torch.tensor(values, device=device) for values in batch.inputs.values()]).double().cpu().numpy()
-            for batch in blocks(data)
-        ]
-    return np.concatenate(parts)
-
-
-def merge_net(net: TwoHeadNet, coefficients: Coefficients, verify_on: Dataset) -> nn.Module:
-    """The single-head network of the same architecture that decides like the two merged heads.
+    With one task output its weight is ``w_y + b . w_g`` and its bias ``b_y + b . b_g + t``. With one output a class,
+    that is added to the row of the favourable class alone: the decision is the largest logit, so the score
+    ``z_y = z_favourable - max(z of the others)`` moves by exactly ``b . z_g + t``. Everything is computed in float64
+    and rounded once, to the type of ``linear``; device and type are kept. The merged layer has a bias, also where
+    ``linear`` has none: that is t.
 
     Parameters
     ----------
-    verify_on : Dataset
-        Rows on which the merged logits are compared with ``z_y + b z_g + t`` before the network is returned.
+    linear : nn.Linear
+        Outputs of the task, then those of the group; two layers are first joined by `fairheads.nets.join_heads`.
+    coefficients : Coefficients
+        With one slope for every group output.
+    task_outputs : int
+        1, or the number of classes.
+    favourable : int
+        Class of the favourable outcome; plays no part with one task output.
 
     Raises
     ------
     InputError
-        If a merged logit differs by more than 1e-5, relative to the larger of 1 and ``|z_y| + |b z_g| + |t|``.
+        If ``linear`` has another number of outputs, the coefficients are in probability space (their merge is no
+        linear layer), or a merged weight is too large for the type.
+    ConfigError
+        If there is no such class.
+
+    References
+    ----------
+    Lohaus et al., NeurIPS 2022 (arXiv 2204.04440), section 5.
+
+    Examples
+    --------
+    >>> linear = nn.Linear(8, 1 + 3)
+    >>> merge_heads(linear, Coefficients(b=(0.5, 0.0, -0.5), t=0.1))
+    Linear(in_features=8, out_features=1, bias=True)
     """
-    single = net.single(merge_heads(net.head, coefficients)).eval()
-    heads = two_head_scores(net, verify_on)
-    parts = np.stack([heads[:, 0], coefficients.b * heads[:, 1], np.full(len(heads), coefficients.t)])
-    difference = np.abs(two_head_scores(single, verify_on)[:, 0] - parts.sum(0))
-    difference /= np.maximum(1.0, np.abs(parts).sum(0))
-    if not difference.max() <= TOLERANCE:
-        raise InputError(f"the merged logits differ from the two heads by up to {difference.max():.2g}; not merged.")
+    slopes = slopes_of(coefficients, linear.weight.device)
+    if linear.out_features != task_outputs + len(slopes):
+        raise InputError(
+            f"`linear` must have {task_outputs + len(slopes)} outputs (task {task_outputs}, group {len(slopes)}), got"
+            f" {linear.out_features}."
+        )
+    row = _row(task_outputs, favourable)
+    weight, bias = linear.weight.detach().double(), bias_of(linear).double()
+    merged, offset = weight[:task_outputs].clone(), bias[:task_outputs].clone()
+    merged[row] += slopes @ weight[task_outputs:]
+    offset[row] += slopes @ bias[task_outputs:] + coefficients.t
+    return _rounded(merged, offset, linear.weight.dtype)
+
+
+def unmerge_heads(
+    merged: nn.Linear, group_head: nn.Linear, coefficients: Coefficients, *, favourable: int = 1
+) -> nn.Linear:
+    """The layer with both heads (task, then group) that ``merge_heads`` made ``merged`` from, given the group head.
+
+    The task head is ``merged - b . group - t``, up to the rounding of the merge; it gets a bias also where it had none.
+
+    Raises
+    ------
+    InputError
+        If ``group_head`` does not have one output a slope and the inputs of ``merged``, or the coefficients are in
+        probability space.
+    ConfigError
+        If ``merged`` has more than one output and no such class.
+
+    Examples
+    --------
+    >>> two, c = nn.Linear(4, 2), Coefficients(b=2.0, t=0.5)
+    >>> group = nn.Linear(4, 1)
+    >>> _ = group.weight.data.copy_(two.weight[1:]), group.bias.data.copy_(two.bias[1:])
+    >>> bool(torch.allclose(unmerge_heads(merge_heads(two, c), group, c).weight, two.weight, atol=1e-6))
+    True
+    """
+    slopes = slopes_of(coefficients, merged.weight.device)
+    if group_head.out_features != len(slopes) or merged.in_features != group_head.in_features:
+        raise InputError(
+            f"`group_head` must have one output for each of the {len(slopes)} slopes and the {merged.in_features}"
+            f" inputs of `merged`, got {group_head.out_features} outputs and {group_head.in_features} inputs."
+        )
+    row = _row(merged.out_features, favourable)
+    group_weight, group_bias = group_head.weight.detach().double(), bias_of(group_head).double()
+    weight, bias = merged.weight.detach().double(), bias_of(merged).double()
+    weight[row] -= slopes @ group_weight
+    bias[row] -= slopes @ group_bias + coefficients.t
+    return _rounded(torch.cat([weight, group_weight]), torch.cat([bias, group_bias]), merged.weight.dtype)
+
+
+def merge_net(net: TwoHeadNet, coefficients: Coefficients, verify_on: Dataset | Stream) -> nn.Module:
+    """The single-head network of the same architecture that decides like the two merged heads.
+
+    It is of the class of the network that the heads were given to, in eval mode, with its keys and shapes (and a bias
+    in the head, if there was none). The merged logits are compared with ``z_y + b . z_g + t`` on every row of
+    ``verify_on`` before it is returned; `verify_merge` gives the measured differences, also on other rows.
+
+    Raises
+    ------
+    InputError
+        If a merged logit differs by more than the type of the weights explains, if the coefficients do not have one
+        slope for every group output, or are in probability space.
+
+    Notes
+    -----
+    The merge treats people of equal merit differently because of the group it infers; that is what it is for. A class
+    that builds its head without a bias (some language models) loses t when the merged network is saved and built
+    again from its configuration.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairheads.nets import MLP
+    >>> rows = Dataset(np.eye(4), [0, 1, 0, 1], [0, 0, 1, 1])
+    >>> two = TwoHeadNet(MLP(4, hidden=(8,)))
+    >>> merge_net(two, Coefficients(b=-1.0, t=0.5), rows).head
+    Linear(in_features=8, out_features=1, bias=True)
+    """
+    head = merge_heads(net.joined, coefficients, task_outputs=net.task_outputs, favourable=net.favourable)
+    single = net.single(head).eval()
+    verify_merge(net, single, coefficients, verify_on)
     return single
+
+
+def _row(task_outputs: int, favourable: int) -> int:
+    if task_outputs == 1:
+        return 0
+    if task_outputs < 1 or not 0 <= favourable < task_outputs:
+        raise ConfigError(f"`favourable` must be a class from 0 to {task_outputs - 1}, got {favourable}.")
+    return favourable
+
+
+def _rounded(weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype) -> nn.Linear:
+    layer = linear_of(weight.to(dtype), bias.to(dtype))
+    for values, exact in ((layer.weight, weight), (layer.bias, bias)):
+        if not bool(values.isfinite().all()):
+            largest = float(exact.abs().max())
+            raise InputError(f"a weight of {largest:.3g} is not a finite number in {name_of(dtype)}; use a wider type.")
+    return layer

@@ -26,7 +26,7 @@ from fairheads.twoheads import merge_bundle
 
 HERE = Path(__file__).parent
 KINDS = ("unconstrained", "constrained", "merged")
-WEIGHT, MAX_GAP, TWINS = 10.0, 0.02, 5
+WEIGHT, MAX_GAP, TWINS = 10.0, 0.03, 5
 SAMPLES = (20_000, 5_000)
 
 
@@ -45,7 +45,7 @@ def one_run(kind: str, epochs: int, seed: int, work: str) -> dict[str, Any]:
     with one_thread():
         bundle = fit_table(table, objectives[kind], epochs=epochs, seed=seed)
     if kind == "merged":
-        bundle = merge_bundle(bundle, bundle.encode(table, "validation")[0], max_gap=MAX_GAP)
+        bundle = merge_bundle(bundle, bundle.encode(table, "validation")[0], max_gap=MAX_GAP).bundle
     test, _ = bundle.encode(table, "test")
     train, _ = bundle.encode(table, "train")
     recipe = TwinRecipe(train, n=TWINS, seed=seed, processes=1, cache=Path(work) / "twins")
