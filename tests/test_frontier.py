@@ -181,9 +181,9 @@ def test_every_candidate_has_the_counts_of_its_decisions(n: int, whole: bool) ->
 
 
 @pytest.mark.parametrize("metric", ["demographic_parity", "equal_opportunity", "equalized_odds", "predictive_equality"])
-@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize("k", [2, 4])
 def test_what_is_chosen_is_what_its_decisions_say(k: int, metric: str) -> None:
-    rows = rows_of(3, 4000) if k == 2 else groups_of(3, 4000, k)
+    rows = rows_of(3, 2500) if k == 2 else groups_of(3, 2500, k)
     z_y, z_g, y, group = rows
     front = fit_frontier(*rows, gap_metric=metric)
     alone = front.alone()
@@ -191,7 +191,7 @@ def test_what_is_chosen_is_what_its_decisions_say(k: int, metric: str) -> None:
     for confidence, max_gap in ((None, 0.15), (0.95, 0.35)):
         chosen = front.at(max_gap=max_gap, confidence=confidence)
         decision = chosen.score(z_y, z_g) > 0
-        assert chosen.n == 4000 and chosen.gap_metric == metric and chosen.space == "logit"
+        assert chosen.n == 2500 and chosen.gap_metric == metric and chosen.space == "logit"
         assert chosen.accuracy == pytest.approx((decision == y).mean(), abs=1e-12)
         assert abs(chosen.gap) == pytest.approx(gap_of(decision, y, group, metric), abs=1e-12)
         assert chosen.rates == pytest.approx([decision[group == g].mean() for g in range(k)], abs=1e-12)

@@ -23,7 +23,7 @@ from fairheads.twoheads import merge_bundle, rules, two_head_scores
 from fairheads.twoheads.bundle import Merge
 from fairheads.twoheads.criteria import Utility
 from fairheads.twoheads.frontier import fit_frontier
-from fairheads.twoheads.outcomes import Judged, share
+from fairheads.twoheads.outcomes import HeadRows, share
 
 NAMES = ("a", "b", "c", "d")
 
@@ -267,10 +267,10 @@ def test_what_cannot_be_merged_is_refused() -> None:
 # ---------------------------------------------------------------- outcomes of decisions
 
 
-def judged(y: np.ndarray, group: np.ndarray, groups: int = 2, **other: object) -> Judged:
+def judged(y: np.ndarray, group: np.ndarray, groups: int = 2, **other: object) -> HeadRows:
     fields: dict[str, object] = {"gap_metric": "demographic_parity", "objective": "accuracy"} | other
     zero = np.zeros(len(y))
-    return Judged(zero, zero, y.astype(np.int64), group.astype(np.int64), NAMES[:groups], **fields)  # type: ignore[arg-type]
+    return HeadRows(zero, zero, y.astype(np.int64), group.astype(np.int64), NAMES[:groups], **fields)  # type: ignore[arg-type]
 
 
 ROWS = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 1)), min_size=4, max_size=40)

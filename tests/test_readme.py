@@ -27,7 +27,7 @@ def test_the_python_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    audits, loop, counts = blocks("python")
+    audits, loop, heads, counts = blocks("python")
     assert len([line for line in audits.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
     exec(compile(audits, "README.md", "exec"), {})
     assert "compensating_head" in capsys.readouterr().out
@@ -35,6 +35,8 @@ def test_the_python_runs_as_it_stands(
     exec(compile(loop, "README.md", "exec"), made := {})
     assert [reading.step for reading in made["monitor"].history] == [100, 200, 300, 400]
     assert float(made["objective"].multipliers.max()) > 0
+    exec(compile(heads, "README.md", "exec"), merged := {})
+    assert merged["chosen"].bound <= 0.05 and type(merged["single"]) is type(merged["net"])
     capsys.readouterr()
     rng = np.random.default_rng(0)
     table = {"hired": rng.integers(0, 2, 900), "offer": rng.integers(0, 2, 900), "p": rng.random(900)}
@@ -148,3 +150,26 @@ def test_the_study_of_fronts_says_what_the_readme_says() -> None:
         ("compas", "equalized_odds", "Fairlearn ThresholdOptimizer, EO"),
         ("compas", "equalized_odds", "OxonFair, EO"),
     }
+
+
+def test_the_studies_of_two_heads_say_what_the_readme_says() -> None:
+    found = json.loads((ROOT / "tests/studies/two_heads.json").read_text())
+    names = {"adult": "Adult, sex", "compas": "COMPAS, race"}
+    rows = {line.split(" | ")[0]: line.strip("| ").split(" | ")[1:] for line in README.splitlines() if "|" in line}
+    checked = 0
+    for one, other in zip(found["approximates"], found["recovers"], strict=True):
+        if one["data"] in names:
+            told = [one[key] for key in ("floor", "agreement", "ceiling")]
+            kinds = ("constrained", "offset_only", "recovered", "unconstrained")
+            told += [other[f"{kind}_accuracy"] for kind in kinds]
+            row = rows[f"| {names[one['data']]}, {one['weight']:g}"]
+            assert row == [f"{number['mean']:.3f}"[1:] for number in told], one
+            checked += 1
+    assert checked == 6
+    margins = json.loads((ROOT / "tests/studies/margins.json").read_text())["populations"].values()
+    for n in ("1,000 rows", "20,000 rows"):
+        for rule in ("certified", "point", *(["oxonfair"] if n == "1,000 rows" else [])):
+            one, other = (population[n][rule]["violated"] for population in margins)
+            assert re.search(rf"{one} and {other}(?: of 200)? \|", README), (n, rule)
+    assert [population["1,000 rows"]["refused at 0.02"] for population in margins] == [200, 200]
+    assert all(population[n]["certified"]["violated"] <= 10 for population in margins for n in population)

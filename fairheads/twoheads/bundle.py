@@ -21,7 +21,7 @@ from fairheads.results.record import to_plain
 from fairheads.twoheads.coefficients import Coefficients
 from fairheads.twoheads.criteria import GAP_METRICS, Utility
 from fairheads.twoheads.merge import merge_net
-from fairheads.twoheads.outcomes import Judged
+from fairheads.twoheads.outcomes import HeadRows
 from fairheads.twoheads.outputs import heads_of
 from fairheads.twoheads.rules import Asked, decided, front_points, rule_of
 from fairheads.twoheads.verify import verify_merge
@@ -175,9 +175,9 @@ def _refuse_rows_used_twice(bundle: Bundle, validation: Dataset, judged_on: Data
             )
 
 
-def _rows(net: TwoHeadNet, data: Dataset, gap_metric: str, objective: str | Utility) -> Judged:
+def _rows(net: TwoHeadNet, data: Dataset, gap_metric: str, objective: str | Utility) -> HeadRows:
     z_y, z_g = heads_of(net, data)
-    return Judged(z_y, z_g, data.y, data.group, data.group_names, gap_metric, objective)
+    return HeadRows(z_y, z_g, data.y, data.group, data.group_names, gap_metric, objective)
 
 
 def _check(net: TwoHeadNet, single: nn.Module, chosen: Coefficients, data: Dataset) -> MergeCheck:

@@ -27,7 +27,7 @@ STARTS = 3
 """Candidates from which a search starts."""
 
 STEPS = 40
-"""Lines that are searched from each start."""
+"""Lines that are searched from each start, for up to three group outputs; more take as many for each further one."""
 
 FEWEST = 5
 """Merges with the smallest gaps whose intervals hold together whatever gap is asked for."""
@@ -210,7 +210,8 @@ class Frontier:
         def excess(counts: Ints) -> Floats:
             return self.criteria.excess(counts, size(counts), limit)
 
-        return polished(self.heads, start, self.criteria, excess, np.random.default_rng(self.seed), steps=STEPS)
+        steps = STEPS * max(1, self.slopes.shape[1] - 2)
+        return polished(self.heads, start, self.criteria, excess, np.random.default_rng(self.seed), steps=steps)
 
     def _chosen(
         self, merges: Sequence[Merge], size: Size, max_gap: float, confidence: float | None

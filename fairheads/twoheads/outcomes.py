@@ -14,6 +14,7 @@ from fairheads.metrics.paired import paired_interval
 from fairheads.results import GroupChange, MergeDifference, MergeOutcome, Number, undefined
 from fairheads.sums import Cells, Tally
 from fairheads.twoheads.criteria import GAP_METRICS, Utility
+from fairheads.twoheads.thresholds import membership
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,7 +25,7 @@ Z95 = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class HeadRows:
     """Rows with the outputs of two heads, and what is counted on them.
 
     Attributes
@@ -45,6 +46,11 @@ class Judged:
     groups: tuple[str, ...]
     gap_metric: str
     objective: str | Utility
+
+    @property
+    def told(self) -> Floats:
+        """What a group head that never errs would give, of the shape of ``z_g``."""
+        return membership(self.group, len(self.groups))
 
     def outcome(self, decision: Decision, chosen: Decision | None = None) -> MergeOutcome:
         """What a rule does, with the ``chosen`` merge beside it where that is another one."""

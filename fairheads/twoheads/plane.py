@@ -143,11 +143,11 @@ def _every(heads: Heads, criteria: Criteria, crossings: Floats) -> Pool:
         at, k = np.nonzero((name != np.concatenate([last, name[:-1]])) & (s > below))
         last = name[-1:]
         counts = np.cumsum(cells[order], axis=1)[at, k].reshape(-1, *heads.shape)
-        pool.offer(b[at], _between(s[at, k], below[at, k]), counts)
+        pool.offer(b[at], between(s[at, k], below[at, k]), counts)
     return pool.close()
 
 
-def _between(above: Floats, below: Floats) -> Floats:
+def between(above: Floats, below: Floats) -> Floats:
     """t that selects what is at or ``above``, and not what is ``below``; neighbouring floats have no middle."""
     middle = below + (above - below) / 2
     return -np.where(middle < above, middle, below)
@@ -161,7 +161,7 @@ def thresholds(heads: Heads, b: float) -> tuple[Floats, Ints]:
     below = np.append(s[1:], np.nextafter(s[-1], -np.inf))
     cut = np.flatnonzero(s > below)
     selected = np.stack([np.cumsum(cell == each)[cut] for each in range(heads.shape[0] * 2)], axis=1)
-    return _between(s[cut], below[cut]), selected.reshape(-1, *heads.shape)
+    return between(s[cut], below[cut]), selected.reshape(-1, *heads.shape)
 
 
 def binned(heads: Heads, b: float) -> tuple[Floats, Ints]:

@@ -23,8 +23,9 @@ EVENTS = 2_000
 NEAR = 20_000
 """Rows nearest to the boundary that may change sides in all; the others stay where they are."""
 
-JUMP, SHRINK = 0.2, 0.93
-"""First size of a jump in standardised slopes, and what is left of it after one that gained nothing."""
+JUMP, SHRINK, USUAL = 0.2, 0.93, 40
+"""First size of a jump in standardised slopes; what is left of it after one that gained nothing, when so many lines are
+searched: of more lines each shrinks it less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ def polished(
     # Slopes and threshold may move so far that no row of the others changes sides: weighed by the widest outputs.
     widest = np.append(np.abs(heads.z_g - centre).max(0), 1.0) if np.isfinite(reach) else np.ones(len(centre) + 1)
     best, moved, jump = start, np.zeros(len(centre) + 1), JUMP
+    shrink = SHRINK ** (USUAL / steps)
     ahead = np.append(np.zeros(len(centre)), 1.0)
     for step in range(steps):
         leap = np.zeros(len(centre) + 1)
@@ -73,13 +75,13 @@ def polished(
         speed = float(np.abs(way) @ widest)
         far = (reach - float(np.abs(moved + leap) @ widest)) / speed if speed else 0.0
         if not far > 0:
-            jump *= SHRINK
+            jump *= shrink
             continue
         found = _along(close, fixed, _moved(best, leap, centre), way, centre, far, criteria, excess)
         if found is not None and better(found[0].selected, best.selected, criteria, excess):
             best, moved = found[0], moved + leap + found[1] * way
         else:
-            jump *= SHRINK
+            jump *= shrink
     return best
 
 

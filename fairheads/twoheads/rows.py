@@ -15,6 +15,7 @@ from fairheads.metrics.intervals import is_small
 from fairheads.metrics.paired import paired_interval, share_interval
 from fairheads.results import Judged, Number, undefined
 from fairheads.twoheads.frontier import fit_frontier
+from fairheads.twoheads.plane import between
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -135,5 +136,4 @@ def best_offset(score: Floats, wanted: Mask) -> float:
         return -float(s[0])
     if at == len(s):
         return -float(s[-1]) + 1 + abs(float(s[-1]))
-    middle = (s[at - 1] + s[at]) / 2
-    return -float(middle if middle < s[at - 1] else s[at])  # neighbouring floats have no middle
+    return float(between(s[at - 1], s[at]))

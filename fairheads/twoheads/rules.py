@@ -14,7 +14,7 @@ from fairheads.results.merge import MOST_POINTS
 from fairheads.twoheads.coefficients import Coefficients
 from fairheads.twoheads.criteria import Utility
 from fairheads.twoheads.frontier import Frontier, fit_frontier
-from fairheads.twoheads.outcomes import Decision, Judged
+from fairheads.twoheads.outcomes import Decision, HeadRows
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Asked:
     minimum_rates: dict[str, float]
     seed: int
 
-    def front(self, rows: Judged, outputs: Floats, space: str = "logit") -> Frontier:
+    def front(self, rows: HeadRows, outputs: Floats, space: str = "logit") -> Frontier:
         """The front of ``z_y + b . outputs + t`` on the rows."""
         return fit_frontier(
             rows.z_y,
@@ -48,7 +48,7 @@ class Asked:
         """The point that was asked for."""
         return front.at(max_gap=self.max_gap, confidence=self.confidence)
 
-    def others(self, rows: Judged, front: Frontier) -> tuple[dict[str, Coefficients], dict[str, str]]:
+    def others(self, rows: HeadRows, front: Frontier) -> tuple[dict[str, Coefficients], dict[str, str]]:
         """The rules beside the chosen merge of the front, and why others could not be had."""
         made: dict[str, Coefficients] = {}
         if self.confidence is not None:
@@ -57,7 +57,7 @@ class Asked:
         missing: dict[str, str] = {}
         for name, outputs, space in (
             ("probability", rows.z_g, "probability"),
-            ("thresholds", told(rows), "logit"),
+            ("thresholds", rows.told, "logit"),
         ):
             try:
                 made[name] = self.at(self.front(rows, outputs, space))
@@ -66,24 +66,18 @@ class Asked:
         return made, missing
 
 
-def told(rows: Judged) -> Floats:
-    """What a group head that never errs would give: (n,) of two groups, (n, K) of more; 0 where none is recorded."""
-    columns = (rows.group[:, None] == np.arange(len(rows.groups))).astype(np.float64)
-    return np.asarray(columns[:, 1] if len(rows.groups) == 2 else columns)
-
-
-def decided(name: str, coefficients: Coefficients, rows: Judged) -> Decision:
+def decided(name: str, coefficients: Coefficients, rows: HeadRows) -> Decision:
     """Whom a rule selects."""
-    outputs = told(rows) if name == "thresholds" else rows.z_g
+    outputs = rows.told if name == "thresholds" else rows.z_g
     return np.asarray(coefficients.score(rows.z_y, outputs) > 0)
 
 
 def rule_of(
-    name: str, coefficients: Coefficients, chosen: Coefficients, rows: Judged, new: Judged | None = None
+    name: str, coefficients: Coefficients, chosen: Coefficients, rows: HeadRows, new: HeadRows | None = None
 ) -> MergeRule:
     """A rule with what it does on the rows that it was chosen on, and on new ones."""
 
-    def outcome(at: Judged) -> MergeOutcome:
+    def outcome(at: HeadRows) -> MergeOutcome:
         beside = None if name == "chosen" else decided("chosen", chosen, at)
         return at.outcome(decided(name, coefficients, at), beside)
 

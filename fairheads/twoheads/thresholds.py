@@ -69,8 +69,10 @@ def group_thresholds(
     )
 
 
-def membership(group: ArrayLike) -> NDArray[np.float64]:
+def membership(group: ArrayLike, groups: int | None = None) -> NDArray[np.float64]:
     """What a group head that never errs would give: (n,) for two groups, else one column a group; 0 where unknown.
+
+    ``groups`` is by default the largest code and one more.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def membership(group: ArrayLike) -> NDArray[np.float64]:
     codes = np.asarray(group)
     if codes.ndim != 1 or codes.dtype.kind not in "iu" or not len(codes) or codes.min() < -1:
         raise InputError(f"`group` must hold whole numbers from 0 (-1: not recorded), one a row, got {codes.dtype}.")
-    groups = int(codes.max()) + 1
+    groups = int(codes.max()) + 1 if groups is None else groups
     if groups < 2:
         raise InputError(f"`group` must hold at least two groups to compare, got {max(groups, 0)}.")
     columns: NDArray[np.float64] = (codes[:, None] == np.arange(groups)).astype(np.float64)

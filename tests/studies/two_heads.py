@@ -1,6 +1,6 @@
 """Does a group head explain a constrained network? Statements 2 and 3 of the paper, on Adult and COMPAS.
 
-Run by `make two-heads` (three minutes on one core); resumable: trained networks are kept in --work. Five seeds of
+Run by `make heads` (three minutes on one core); resumable: trained networks are kept in --work. Five seeds of
 unconstrained, constrained (demographic parity at several weights) and two-headed 3 x 128 MLPs, trained on the training
 rows; coefficients are fitted on the validation rows, and everything is measured on the test rows. The groups are the
 sexes of Adult, its five races, and the two largest races of COMPAS. Writes two_heads.json beside this file, and prints
