@@ -81,7 +81,7 @@ def merge(
     \b
     fairheads train --data adult --objective two-headed --out models/two
     fairheads merge models/two --data adult --max-gap 0.03 --out models/merged --report models/merged-report
-    fairheads merge models/two --data adult --gap-metric equal_opportunity --max-gap 0.05 --out models/equal
+    fairheads merge models/two --data adult --gap-metric equal_opportunity --max-gap 0.1 --out models/equal
 
     b and t are chosen on the validation rows that were held out when MODEL was trained (of another table, on all
     rows), and the merged logits are compared with the two heads' before anything is written. What the merge promises,
