@@ -31,7 +31,8 @@ class TwoHeaded(Objective):
         Number of groups. `start` finds it out; in a loop of your own it is needed where the task has one output a
         class.
     task : callable
-        See `Objective`. It gets all columns of the logits but those of the group.
+        See `Objective`. It gets all columns of the logits but those of the group. A network with one output a class
+        takes ``task=cross_entropy``.
 
     Raises
     ------
@@ -90,6 +91,11 @@ class TwoHeaded(Objective):
             raise ConfigError(
                 f"`net` has a group head for {net.n_groups} groups, but the data have {groups}:"
                 f" {list(data.group_names)}; make it with n_groups={groups}."
+            )
+        if isinstance(net, TwoHeadNet) and self._task_outputs not in (None, net.task_outputs):
+            raise ConfigError(
+                f"`net` has {net.task_outputs} task outputs and `task` takes one; with one output a class give"
+                " task=cross_entropy (fairheads.training)."
             )
         self.groups = groups
         self.outputs = self._width()

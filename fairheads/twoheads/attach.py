@@ -13,6 +13,7 @@ from fairheads.data import Dataset, Stream, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.nets import TwoHeadNet, TwoHeads, group_outputs
 from fairheads.sums import Moments
+from fairheads.twoheads.heads import group_codes
 from fairheads.twoheads.outputs import head_features, outputs_on
 from fairheads.twoheads.verify import name_of
 
@@ -125,16 +126,13 @@ def group_readout(h: ArrayLike, group: ArrayLike, *, n_groups: int | None = None
     >>> layer, bool(layer.weight[0, 0] > 10 * layer.weight[0, 1].abs())
     (Linear(in_features=2, out_features=1, bias=True), True)
     """
-    features, codes = np.asarray(h, np.float64), np.asarray(group)
-    if features.ndim != 2 or codes.shape != (len(features),) or codes.dtype.kind not in "iu":
-        raise InputError(
-            f"`h` must be (n, d) and `group` whole numbers (n,), got {features.shape} and {codes.dtype} {codes.shape}."
-        )
+    features, codes = np.asarray(h, np.float64), group_codes(group)
+    if features.ndim != 2 or codes.shape != (len(features),):
+        raise InputError(f"`h` must be (n, d) and `group` (n,), got {features.shape} and {codes.shape}.")
     groups = max(2, int(codes.max(initial=-1)) + 1) if n_groups is None else n_groups
     outputs = group_outputs(groups)
-    if len(codes) and not -1 <= codes.min() <= codes.max() < groups:
-        bad = codes.min() if codes.min() < -1 else codes.max()
-        raise InputError(f"`group` must hold codes from 0 to {groups - 1} (-1: not recorded), got {bad}.")
+    if len(codes) and codes.max() >= groups:
+        raise InputError(f"`group` must hold codes from 0 to {groups - 1} (-1: not recorded), got {codes.max()}.")
     centre = features.mean(0) if len(features) else np.zeros(features.shape[1])
     sums = _sums(features - centre, codes, groups)
     weight, bias = _ridge(sums, centre, outputs, ridge, [str(code) for code in range(groups)])

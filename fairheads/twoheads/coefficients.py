@@ -74,5 +74,8 @@ class Coefficients:
         outputs = outputs[:, None] if outputs.ndim == 1 else outputs
         if outputs.ndim != 2 or outputs.shape[1] != len(self.slopes):
             raise InputError(f"`z_g` must have {len(self.slopes)} group outputs a row, got shape {np.shape(z_g)}.")
-        task, outputs = in_space(np.asarray(z_y, np.float64), outputs, self.space)
+        task = np.asarray(z_y, np.float64)
+        if task.shape != (len(outputs),):
+            raise InputError(f"`z_y` must have one value per row of `z_g` ({len(outputs)}), got shape {task.shape}.")
+        task, outputs = in_space(task, outputs, self.space)
         return combine(task, outputs, self.slopes, self.t)

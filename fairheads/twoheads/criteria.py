@@ -122,6 +122,15 @@ class Criteria:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.objective_of(self.everybody(selected)), np.float64)
 
+    def noise(self, selected: NDArray[Any]) -> float:
+        """Standard error of the objective of one merge, (G, 2), by the delta method on its four cells."""
+        cells = np.array(self.everybody(selected[None]), np.float64)[:, 0]
+        step = 1e-3 * np.eye(4) * max(self.rows, 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            up, down = (np.asarray(self.objective_of(Confusion(*(cells + s).T)), np.float64) for s in (step, -step))
+        slopes = np.nan_to_num((up - down) / (2 * step[0, 0]))
+        return float(np.sqrt((slopes**2 * cells).sum()))
+
     def accuracy(self, selected: NDArray[Any]) -> Floats:
         """Share of right decisions, (candidates,)."""
         return ACCURACY(self.everybody(selected))
@@ -168,7 +177,7 @@ class Criteria:
 
     def excess(self, selected: NDArray[Any], size: Floats, limit: float) -> Floats:
         """By how much a gap, or a bound of it, lies above the limit; a shortfall weighs more than any gap."""
-        over, short = size - limit, self.shortfall(selected)
+        over, short = np.nan_to_num(size, nan=2.0) - limit, self.shortfall(selected)
         return np.where(over > TINY, over, 0.0) + np.where(short > 0, 10 + short, 0.0)
 
     def bound(self, selected: NDArray[Any], confidence: float, *, quick: bool) -> Floats:
@@ -181,6 +190,8 @@ class Criteria:
         for rate in self.rates:
             hits, trials = np.asarray(rate.hits(c), np.float64), np.asarray(rate.trials(c), np.float64)
             trials = np.broadcast_to(trials, hits.shape)
+            if (hits > trials).any():
+                raise ConfigError("a rate that can exceed 1 has no bound: ask for the gap with `confidence=None`.")
             known = (trials > 0).all(-1)
             k, n = hits[known], trials[known]
             found = np.zeros(len(k))
@@ -223,16 +234,18 @@ def criteria_of(
             raise ConfigError(f"`gap_metric` must be one of {sorted(GAP_METRICS)}, got {gap_metric!r}.")
         rates, name = tuple(RATE_OF[rate] for rate in GAP_METRICS[gap_metric]), gap_metric
     else:
-        rates, name = tuple(gap_metric), "custom"
+        rates, name = tuple(gap_metric) if isinstance(gap_metric, Sequence) else (), "custom"
         if not rates or not all(isinstance(rate, Rate) for rate in rates):
-            raise ConfigError("`gap_metric` must be a name or at least one Rate.")
+            raise ConfigError(f"`gap_metric` must be a name or at least one Rate, got {gap_metric!r}.")
     if isinstance(objective, Utility):
         score: Callable[[Confusion], Floats] = objective
         called = f"utility({objective.tp:g}, {objective.fp:g}, {objective.fn:g}, {objective.tn:g})"
-    elif objective in OBJECTIVES:
+    elif isinstance(objective, str) and objective in OBJECTIVES:
         score, called = OBJECTIVES[objective], objective
     else:
         raise ConfigError(f"`objective` must be one of {sorted(OBJECTIVES)} or a Utility, got {objective!r}.")
+    if minimum_rates is not None and not isinstance(minimum_rates, Mapping):
+        raise ConfigError(f"`minimum_rates` must map names of rates to numbers, got {minimum_rates!r}.")
     floors = []
     for rate_name, least in (minimum_rates or {}).items():
         if rate_name not in RATE_OF:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.metrics.trials import Rate
 from fairheads.twoheads import plane
 from fairheads.twoheads.coefficients import Coefficients
-from fairheads.twoheads.criteria import Criteria, Utility, criteria_of
+from fairheads.twoheads.criteria import TINY, Criteria, Utility, criteria_of
 from fairheads.twoheads.heads import Heads, heads_of_arrays
 from fairheads.twoheads.margin import around, simultaneous
 from fairheads.twoheads.polish import Merge, polished
@@ -29,6 +30,15 @@ STARTS = 3
 STEPS = 40
 """Lines that are searched from each start, for up to three group outputs; more take as many for each further one."""
 
+SMALL = 20_000
+"""Rows up to which a search of more than two groups starts from as many."""
+
+MOST = 300
+"""Merges whose exact bounds are compared."""
+
+LIKE = 2.0
+"""Standard errors of the objective by which a merge may lie below the best and still might have been chosen."""
+
 FEWEST = 5
 """Merges with the smallest gaps whose intervals hold together whatever gap is asked for."""
 
@@ -40,6 +50,19 @@ Size = Callable[[Ints], Floats]
 
 
 @dataclass(frozen=True, eq=False)
+class Candidates:
+    """Merges: slopes (c, m), thresholds (c,) and the rows they select, (c, G, 2)."""
+
+    slopes: Floats
+    t: Floats
+    counts: Ints
+
+    def at(self, i: int) -> Merge:
+        """One of them."""
+        return Merge(self.slopes[i], float(self.t[i]), self.counts[i])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Frontier:
     """Merges on the front of objective and gap, counted on the validation rows.
 
@@ -58,16 +81,24 @@ class Frontier:
     space : "logit" or "probability"
     """
 
-    heads: Heads = field(repr=False)
-    criteria: Criteria = field(repr=False)
-    slopes: Floats = field(repr=False)
+    heads: Heads
+    criteria: Criteria
+    slopes: Floats
     t: Floats
-    counts: Ints = field(repr=False)
+    counts: Ints
     complete: bool
     space: str
     seed: int = 0
-    search: Relaxed | None = field(default=None, repr=False)
-    starts: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    search: Relaxed | None = None
+    starts: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __repr__(self) -> str:
+        gap, aim = np.abs(self.gap), self.objective
+        return (
+            f"Frontier({len(self.t)} merges on {len(self.heads):,} rows of {self.criteria.groups} groups:"
+            f" {self.criteria.gap_metric} gap {gap.min():.3f} to {gap.max():.3f},"
+            f" {self.criteria.objective_name} {aim.min():.3f} to {aim.max():.3f})"
+        )
 
     @property
     def b(self) -> Floats:
@@ -130,25 +161,29 @@ class Frontier:
 
         Notes
         -----
-        The bound is the limit of the difference of two rates at a confidence that holds for all merges of the front
-        together (`fairheads.twoheads.margin.simultaneous`), and for every pair of groups. ``minimum_rates`` hold on the
-        validation rows only.
+        The bound is the limit of the difference of two rates, at a confidence that holds together for all merges that
+        might have been chosen (`fairheads.twoheads.margin.simultaneous`) and for every pair of groups.
+        ``minimum_rates`` hold on the validation rows only.
         """
-        if not 0 <= max_gap <= 1 or (confidence is not None and not 0.5 <= confidence < 1):
+        for name, value in (("max_gap", max_gap), ("confidence", confidence)):
+            if value is not None and not isinstance(value, Real):
+                raise ConfigError(f"`{name}` must be a number, got {value!r}.")
+        if max_gap is None or not 0 <= max_gap <= 1 or (confidence is not None and not 0.5 <= confidence < 1):
             raise ConfigError(f"`max_gap` must lie in [0, 1] and `confidence` in [.5, 1), got {max_gap}, {confidence}.")
         if confidence is None:
             return self._point(max_gap)
         return self._sure(max_gap, confidence)
 
     def _point(self, max_gap: float) -> Coefficients:
-        merges = self._nearby(self.criteria.size, max_gap, max_gap)
+        merges = self._nearby(max_gap)
         if not self.complete:
             merges = [self._polished(merge, self.criteria.size, max_gap) for merge in merges]
+            merges += self._found
         chosen, _ = self._chosen(merges, self.criteria.size, max_gap, None)
         return self._coefficients(chosen)
 
     def _sure(self, max_gap: float, confidence: float) -> Coefficients:
-        within = self._joint(confidence, max_gap)
+        within, eligible = self._joint(confidence, max_gap)
 
         def quick(counts: Ints) -> Floats:
             return self.criteria.bound(counts, within, quick=True)
@@ -156,55 +191,94 @@ class Frontier:
         def bound(counts: Ints) -> Floats:
             return self.criteria.bound(counts, within, quick=False)
 
-        merges = [self._candidate(i) for i in range(len(self.t))]
-        bounds = quick(self.counts)
-        if not self.complete and bounds.min() <= max_gap:
-            tightest = int(bounds.argmin())
-            margin = float(bounds[tightest] - np.abs(self.gap[tightest]))
-            starts = self._nearby(quick, max_gap, max(max_gap - margin, 0.0))
+        sizes = quick(eligible.counts)
+        over = self.criteria.excess(eligible.counts, sizes, max_gap)
+        order = np.lexsort((-self.criteria.objective(eligible.counts), over))
+        merges = [eligible.at(int(i)) for i in order[:MOST]]
+        if not self.complete and sizes[order[0]] <= max_gap:
+            tightest = eligible.at(int(sizes.argmin()))
+            margin = float(sizes.min() - self.criteria.size(tightest.selected[None])[0])
+            starts = [*merges[: self._few], *self._smooth(max(max_gap - margin, 0.0))]
             merges += [self._polished(start, quick, max_gap) for start in starts]
         chosen, size = self._chosen(merges, bound, max_gap, confidence)
         return replace(self._coefficients(chosen), bound=size, confidence=confidence)
 
     def _smallest(self, max_gap: float, confidence: float) -> float:
-        """The smallest gap that one of the front can be held to: what is asked of it decides which are compared."""
+        """The smallest gap that a merge can be held to: what is asked for decides which are compared."""
         limit = max_gap
         for _ in range(ROUNDS):
-            within = self._joint(confidence, limit)
-            least = _up(float(self.criteria.bound(self.counts, within, quick=False).min()))
+            within, eligible = self._joint(confidence, limit)
+            order = np.argsort(self.criteria.bound(eligible.counts, within, quick=True))[:MOST]
+            least = _up(float(self.criteria.bound(eligible.counts[order], within, quick=False).min()))
             if least <= limit:
                 break
             limit = least
         return limit
 
-    def _joint(self, confidence: float, max_gap: float) -> float:
-        """The confidence of single intervals that gives all merges with at most that gap ``confidence`` together."""
+    def _joint(self, confidence: float, max_gap: float) -> tuple[float, Candidates]:
+        """The merges that may be chosen for a gap, and the confidence of single intervals that gives all of them
+        together ``confidence``.
+
+        Taken one by one they keep the gap, and their objective is, but for its noise, that of the best that does; with
+        them those of the front whose estimated gap is small.
+        """
         known = (confidence, max_gap)
         if known not in self._confidences:
             rng = np.random.default_rng(self.seed)
+            wide, criteria = self._wide, self.criteria
+            single, objective = (
+                criteria.bound(wide.counts, 2 * confidence - 1, quick=True),
+                criteria.objective(wide.counts),
+            )
+            keeps = np.flatnonzero(single <= max(max_gap, float(single.min()) + TINY))
+            best = int(keeps[objective[keeps].argmax()])
+            near = keeps[objective[keeps] >= objective[best] - LIKE * criteria.noise(wide.counts[best])]
             gaps = np.abs(self.gap)
-            some = np.flatnonzero(gaps <= max(max_gap, np.sort(gaps)[:FEWEST][-1]))
-            slopes, t = self.slopes[some], self.t[some]
+            front = np.flatnonzero(gaps <= max(max_gap, np.sort(gaps)[:FEWEST][-1]))
+            some = np.union1d(front, near)  # the front comes first among the wide
+            eligible = Candidates(wide.slopes[some], wide.t[some], wide.counts[some])
+            slopes, t = eligible.slopes, eligible.t
             if self.search is not None:
                 slopes, t = around(self.heads, slopes, t, rng)
-            self._confidences[known] = simultaneous(self.heads, self.criteria, slopes, t, confidence, rng)
+            within = simultaneous(self.heads, criteria, slopes, t, confidence, rng)
+            self._confidences[known] = within, eligible
         return self._confidences[known]
 
     @cached_property
-    def _confidences(self) -> dict[tuple[float, float], float]:
+    def _wide(self) -> Candidates:
+        """The merges of the front and, of two groups, those all over the plane: no gap orders bounds."""
+        own = Candidates(self.slopes, self.t, self.counts)
+        if self.search is not None:
+            return own
+        more = plane.spread_out(self.heads, self.criteria, self.slopes)
+        return Candidates(*(np.concatenate(pair) for pair in zip((own.slopes, own.t, own.counts), more, strict=True)))
+
+    @property
+    def _few(self) -> int:
+        """How many merges a search starts from."""
+        return STARTS if self.search is None or len(self.heads) <= SMALL else 1
+
+    @cached_property
+    def _found(self) -> list[Merge]:
+        """What earlier searches without a confidence ended with."""
+        return []
+
+    @cached_property
+    def _confidences(self) -> dict[tuple[float, float], tuple[float, Candidates]]:
         return {}
 
-    def _candidate(self, i: int) -> Merge:
-        return Merge(self.slopes[i], float(self.t[i]), self.counts[i])
+    def _nearby(self, max_gap: float) -> list[Merge]:
+        """Where to start: the best of the front that keep the gap, or the nearest, and what the smooth search finds."""
+        own = Candidates(self.slopes, self.t, self.counts)
+        over = self.criteria.excess(self.counts, self.criteria.size(self.counts), max_gap)
+        best = np.lexsort((-self.objective, over))[: self._few]
+        return [*(own.at(int(i)) for i in best), *([] if self.search is None else self._smooth(max_gap))]
 
-    def _nearby(self, size: Size, max_gap: float, limit: float) -> list[Merge]:
-        """Where to start: the best candidates that keep the gap, or the nearest, and what the smooth search finds."""
-        over = self.criteria.excess(self.counts, size(self.counts), max_gap)
-        best = np.lexsort((-self.objective, over))
+    def _smooth(self, limit: float) -> list[Merge]:
         if self.search is None:
-            return [self._candidate(int(i)) for i in best[:STARTS]]
+            return []
         start = self.starts[int(np.abs(self.starts[:, -1] - limit).argmin()), :-1]
-        return [self._candidate(int(best[0])), *self.search.within(limit, start, self.heads)]
+        return self.search.within(limit, start, self.heads)
 
     def _polished(self, start: Merge, size: Size, limit: float) -> Merge:
         def excess(counts: Ints) -> Floats:
@@ -221,8 +295,12 @@ class Frontier:
         sizes = size(counts)
         over = self.criteria.excess(counts, sizes, max_gap)
         best = int(np.lexsort((sizes, -self.criteria.objective(counts), over))[0])
+        if confidence is None:
+            self._found.append(merges[best])
         if over[best] > 0:
-            sure = "" if confidence is None else f" with confidence {confidence:g}"
+            sure = (
+                "" if confidence is None else f" with confidence {confidence:g}, which takes more rows or a wider gap"
+            )
             least = _up(float(sizes[best])) if confidence is None else self._smallest(max_gap, confidence)
             raise InputError(
                 f"no merge keeps the gap at or below {max_gap:g} on {int(self.criteria.rows)} validation rows{sure};"
@@ -230,7 +308,21 @@ class Frontier:
             )
         return merges[best], float(sizes[best])
 
+    def _plain(self, merge: Merge) -> Merge:
+        """The same merge with slopes around 0, where the outputs of a row add up to the same in all rows.
+
+        What slopes have in common is a threshold then; left in, large numbers cancel, and half precision loses them.
+        """
+        total = self.heads.z_g.sum(1)
+        if len(merge.b) == 1 or np.ptp(total) > 1e-5:
+            return merge
+        common = float(merge.b.mean())
+        b, t = merge.b - common, merge.t + common * float(total.mean())
+        same = self.heads.select(b, t)
+        return Merge(b, t, same) if (same == merge.selected).all() else merge
+
     def _coefficients(self, merge: Merge) -> Coefficients:
+        merge = self._plain(merge)
         counts = merge.selected[None]
         chosen = merge.selected[: self.criteria.groups].sum(-1) / self.group_sizes
         slopes = [float(slope) for slope in merge.b]
@@ -348,8 +440,8 @@ def _infeasible(heads: Heads, criteria: Criteria, rng: np.random.Generator) -> s
     none = np.zeros(heads.z_g.shape[1])
     start = Merge(none, 0.0, heads.select(none, 0.0))
     best = polished(heads, start, criteria, criteria.shortfall, rng, steps=10 * STEPS)
-    short = float(criteria.shortfall(best.selected[None])[0])
+    short = math.ceil(100 * float(criteria.shortfall(best.selected[None])[0])) / 100
     return (
-        "no merge gives every group the `minimum_rates`; with every one of them lowered by"
-        f" {_up(short):.4f} there is one."
+        "no merge gives every group the `minimum_rates` while it selects half the rows recorded as favourable and"
+        f" refuses half of the others; with every one of them lowered by about {short:.2f} there may be one."
     )

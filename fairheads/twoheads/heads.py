@@ -68,6 +68,12 @@ class Heads:
         varies = np.ptp(self.z_g, axis=0) > 0
         return np.where(varies, 1 / np.where(varies, self.z_g.std(0), 1.0), 0.0)
 
+    @property
+    def scale(self) -> float:
+        """Spread of the task logit, of which a few large logits are no measure: the quartiles' distance over 1.35."""
+        low, high = np.quantile(self.z_y, (0.25, 0.75))
+        return float(high - low) / 1.35 or float(self.z_y.std()) or 1.0
+
     def count(self, decision: NDArray[np.bool_]) -> Ints:
         """Selected rows of each group and label, (G, 2)."""
         found = np.bincount(self.cell[decision], minlength=self.shape[0] * 2)
@@ -80,6 +86,22 @@ class Heads:
     def take(self, rows: NDArray[np.int64]) -> Heads:
         """Some of the rows."""
         return Heads(self.z_y[rows], np.asfortranarray(self.z_g[rows]), self.cell[rows], self.shape, self.groups)
+
+
+def group_codes(group: ArrayLike) -> Ints:
+    """Codes of groups, (n,): whole numbers of any type, from 0; -1 where the group is not recorded.
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    codes = np.asarray(group)
+    if codes.ndim != 1 or codes.dtype.kind not in "iufb" or not (np.floor(codes) == codes).all():
+        raise InputError(f"`group` must hold whole numbers from 0 (-1: not recorded), one a row, got {codes.dtype}.")
+    if len(codes) and codes.min() < -1:
+        raise InputError(f"`group` must hold codes from 0 (-1: not recorded), got {codes.min():g}.")
+    return codes.astype(np.int64)
 
 
 def heads_of_arrays(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLike, space: str) -> Heads:
@@ -106,14 +128,13 @@ def heads_of_arrays(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLi
             raise InputError(f"the logits must be finite, got {bad} NaN or infinite values in `{name}`.")
     if not np.isin(labels, (0, 1)).all():
         raise InputError("`y` must be 0 or 1 in every row (1 = favourable).")
+    if len(labels) and labels.min() == labels.max():
+        raise InputError(f"`y` must hold both labels, got {labels.flat[0]} in every row.")
     groups = 2 if outputs.shape[1] == 1 else outputs.shape[1]
-    if codes.dtype.kind not in "iufb" or (codes != np.floor(codes)).any():
-        raise InputError(f"`group` must hold whole numbers from 0 to {groups - 1}, or -1 where it is not recorded.")
-    codes = codes.astype(np.int64)
-    if len(codes) and (codes.max() >= groups or codes.min() < -1):
-        wrong = int(codes.max()) if codes.max() >= groups else int(codes.min())
+    codes = group_codes(codes)
+    if len(codes) and codes.max() >= groups:
         raise InputError(
-            f"`group` must be from 0 to {groups - 1} in every row (-1: not recorded), got {wrong};"
+            f"`group` must be from 0 to {groups - 1} in every row (-1: not recorded), got {codes.max()};"
             f" {outputs.shape[1]} group output{'' if outputs.shape[1] == 1 else 's'} tell {groups} groups apart."
         )
     sizes = np.bincount(codes[codes >= 0], minlength=groups)

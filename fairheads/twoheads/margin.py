@@ -12,9 +12,10 @@ from fairheads.twoheads.heads import Heads, combine
 
 Floats = NDArray[np.float64]
 
-ROWS = 20_000
-"""Rows whose noise is drawn: the factor has no unit and hardly depends on how many there are."""
+ROWS = 5_000
+"""Rows of each group and label whose noise is drawn: the factor has no unit, and hardly depends on their number."""
 
+USUAL = 0.95
 DRAWS = 1_000
 MERGES = 200
 """Draws of the noise, and merges that are compared: neighbours on the front differ by few rows."""
@@ -35,23 +36,26 @@ def simultaneous(
     ----------
     Chernozhukov, Chetverikov, Kato (2014), Anti-concentration and honest, adaptive confidence bands, Ann. Statist. 42.
     """
-    few = heads if len(heads) <= ROWS else heads.take(np.sort(rng.choice(len(heads), ROWS, replace=False)))
     if len(t) > MERGES:
         some = np.unique(np.linspace(0, len(t) - 1, MERGES).round().astype(int))
         b, t = b[some], t[some]
-    criteria = criteria.on(few.totals)
-    decisions = np.stack([combine(few.z_y, few.z_g, each, float(u)) > 0 for each, u in zip(b, t, strict=True)], axis=1)
     groups = criteria.groups
-    selected = np.stack(
-        [decisions[few.cell == cell].sum(0) for cell in range(2 * groups)], axis=1, dtype=np.int64
-    ).reshape(-1, groups, 2)
+    selected = np.zeros((len(t), groups, 2))
     noise = np.zeros((DRAWS, len(t), groups, 2), np.float32)
     whole = np.zeros((DRAWS, 1, groups, 2), np.float32)
     for cell in range(2 * groups):
-        mine = decisions[few.cell == cell].astype(np.float32)
-        draws = rng.standard_normal((DRAWS, len(mine)), np.float32)
+        rows = np.flatnonzero(heads.cell == cell)
+        if not len(rows):
+            continue
+        # Of each cell its own sample, and what it stands for: a rare group would be lost in a sample of all rows.
+        taken = rows if len(rows) <= ROWS else np.sort(rng.choice(rows, ROWS, replace=False))
+        few, stands_for = heads.take(taken), len(rows) / len(taken)
+        decided = [combine(few.z_y, few.z_g, each, float(u)) > 0 for each, u in zip(b, t, strict=True)]
+        mine = np.stack(decided, axis=1).astype(np.float32)
+        draws = rng.standard_normal((DRAWS, len(taken)), np.float32) * np.float32(stands_for**0.5)
         noise[:, :, cell // 2, cell % 2] = draws @ mine
         whole[:, 0, cell // 2, cell % 2] = draws.sum(1)
+        selected[:, cell // 2, cell % 2] = stands_for * mine.sum(0)
     moved = Confusion(noise[..., 1], noise[..., 0], whole[..., 1] - noise[..., 1], whole[..., 0] - noise[..., 0])
     counted = criteria.confusion(selected)
     largest = np.zeros(DRAWS)
@@ -65,14 +69,17 @@ def simultaneous(
                 for other in range(one):
                     z = np.abs(error[..., one] - error[..., other]) / np.sqrt(variance[:, one] + variance[:, other])
                     largest = np.maximum(largest, np.where(np.isfinite(z), z, 0.0).max(1))
-    factor = float(np.quantile(largest, confidence))
-    return float(2 * special.ndtr(factor) - 1)
+    # As many independent intervals as would need the same factor; few draws say little of what lies beyond .95.
+    usual = min(confidence, USUAL)
+    single = float(2 * special.ndtr(np.quantile(largest, usual)) - 1)
+    independent = max(np.log(usual) / np.log(min(single, 1 - 1e-12)), 1.0)
+    return float(confidence ** (1 / independent))
 
 
 def around(heads: Heads, slopes: Floats, t: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """The merges with neighbours of each: slopes moved by lot, thresholds so that about as many rows are selected."""
     centre, unit = heads.z_g.mean(0), heads.units
-    scale = float(heads.z_y.std()) or 1.0
+    scale = heads.scale
     moves = AROUND * scale * rng.normal(size=(len(t), NEIGHBOURS, len(unit))) * unit
     moves[:, 0] = 0.0
     return (slopes[:, None] + moves).reshape(-1, len(unit)), (t[:, None] - moves @ centre).reshape(-1)

@@ -23,12 +23,17 @@ SORTED = 30_000
 SAMPLE = 5_000
 """Rows of the first look, where there are more than are sorted."""
 
-BINS = 4096
+BINS, FAR = 4096, 9.0
+"""Bins of a score, and how far from its median they reach at most, in distances of its quartiles."""
+
 ANGLES = 96
 """Slopes of the first look: equal angles in the plane of the standardised heads."""
 
 SECOND = 97
 """Slopes of the second look, over the range that was best at some gap at the first."""
+
+ACROSS = 400
+"""Thresholds for each slope where no gap orders them."""
 
 WIDTH = 5e-4
 """Gaps closer than this are one: of its candidates the best is kept."""
@@ -80,7 +85,7 @@ def candidates(heads: Heads, criteria: Criteria, rng: np.random.Generator) -> tu
     unit = float(few.units[0])
     if not unit:
         return _swept(heads, criteria, [0.0]), False
-    scale, step = float(few.z_y.std()) * unit, np.pi / (ANGLES + 1)
+    scale, step = few.scale * unit, np.pi / (ANGLES + 1)
     if few is heads:
         pool = _swept(heads, criteria, _slopes(np.arange(1 - ANGLES // 2, ANGLES // 2) * step, scale))
         for part in (2, 4):  # half and a quarter of a step beside what is best at some gap
@@ -93,8 +98,29 @@ def candidates(heads: Heads, criteria: Criteria, rng: np.random.Generator) -> tu
     angles = np.arctan(np.append(first.b, 0.0) / scale)
     pool = Pool(criteria, WIDTH)
     for b in _slopes(np.linspace(angles.min() - step, angles.max() + step, SECOND), scale):
-        pool.offer(b, *binned(heads, b))
+        pool.offer(b, *binned(heads, b, criteria.base_rate))
     return pool.close(), False
+
+
+def spread_out(heads: Heads, criteria: Criteria, slopes: Floats) -> tuple[Floats, Floats, Ints]:
+    """Usable merges all over the plane, whatever their gap: b (c, 1), t (c,) and selected (c, G, 2).
+
+    For what a gap does not order, such as bounds: slopes at equal angles and ``slopes``, each with `ACROSS` thresholds.
+    """
+    unit = float(heads.units[0])
+    all_slopes = np.unique(slopes[:, 0])
+    if unit:
+        angles = np.arange(1 - ANGLES // 2, ANGLES // 2) * np.pi / (ANGLES + 1)
+        some = all_slopes[np.unique(np.linspace(0, len(all_slopes) - 1, ANGLES).round().astype(int))]
+        all_slopes = np.union1d(some, _slopes(angles, heads.scale * unit))
+    parts = []
+    for b in all_slopes.tolist():
+        t, selected = thresholds(heads, b) if len(heads) <= SAMPLE else binned(heads, b, criteria.base_rate)
+        usable = np.flatnonzero(criteria.shortfall(selected) == 0)
+        at = usable[np.unique(np.linspace(0, len(usable) - 1, ACROSS).round().astype(int))] if len(usable) else usable
+        parts.append((np.full((len(at), 1), b), t[at], selected[at]))
+    b_all, t_all, counts = zip(*parts, strict=True)
+    return np.concatenate(b_all), np.concatenate(t_all), np.concatenate(counts)
 
 
 def _slopes(angles: NDArray[Any], scale: float) -> list[float]:
@@ -164,11 +190,15 @@ def thresholds(heads: Heads, b: float) -> tuple[Floats, Ints]:
     return between(s[cut], below[cut]), selected.reshape(-1, *heads.shape)
 
 
-def binned(heads: Heads, b: float) -> tuple[Floats, Ints]:
+def binned(heads: Heads, b: float, base_rate: float) -> tuple[Floats, Ints]:
     """t (`BINS`,) and the rows they select, from counts of rows in bins of the score; exact at these thresholds."""
     score = heads.z_y + b * heads.z_g[:, 0]
     some = np.sort(score[:: max(len(score) // 4096, 1)])
-    low, high = some[len(some) // 200], some[-1 - len(some) // 200]
+    # From a little beyond what may be selected or refused, but not as far as a few large logits lie.
+    tail = int(len(some) * min(0.005, base_rate / 4, (1 - base_rate) / 4))
+    quarter, half, last = some[len(some) // 4], some[len(some) // 2], some[-1 - len(some) // 4]
+    reach = FAR * (last - quarter) if last > quarter else np.inf
+    low, high = max(some[tail], half - reach), min(some[-1 - tail], half + reach)
     if not high > low:
         return thresholds(heads, b)
     scale = (BINS - 1) / (high - low)

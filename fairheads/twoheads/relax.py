@@ -48,7 +48,7 @@ class Relaxed:
         few = heads if len(heads) <= ROWS else heads.take(np.sort(rng.choice(len(heads), ROWS, replace=False)))
         self.whole, self.criteria = criteria, criteria.on(few.totals)
         self.cell, self.cells = few.cell, few.shape[0] * 2
-        self.scale = float(few.z_y.std()) or 1.0
+        self.scale = few.scale
         self.centre, self.units = few.z_g.mean(0), few.units
         self.task = few.z_y / self.scale
         self.columns = np.column_stack([(few.z_g - self.centre) * self.units, np.ones(len(few))])

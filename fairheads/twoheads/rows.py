@@ -15,6 +15,7 @@ from fairheads.metrics.intervals import is_small
 from fairheads.metrics.paired import paired_interval, share_interval
 from fairheads.results import Judged, Number, undefined
 from fairheads.twoheads.frontier import fit_frontier
+from fairheads.twoheads.heads import group_codes
 from fairheads.twoheads.plane import between
 
 Floats = NDArray[np.float64]
@@ -34,18 +35,16 @@ class Rows:
     def of(cls, y: ArrayLike, group: ArrayLike, fit: ArrayLike, confidence: float) -> Rows:
         if not 0 < confidence < 1:
             raise ConfigError(f"`confidence` must lie between 0 and 1, got {confidence:g}.")
-        labels, codes, chosen = np.asarray(y), np.asarray(group), np.asarray(fit)
+        labels, codes, chosen = np.asarray(y), group_codes(group), np.asarray(fit)
         if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
             raise InputError("`y` must be 0 or 1 in every row.")
         n = len(labels)
         for name, values in (("group", codes), ("fit", chosen)):
             if values.shape != (n,):
                 raise InputError(f"`{name}` must have one entry per row of `y` ({n}), got shape {values.shape}.")
-        if codes.dtype.kind not in "iu" or (n and codes.min() < -1):
-            raise InputError(f"`group` must hold whole numbers from 0 (-1: not recorded), got {codes.dtype}.")
         if chosen.dtype != np.bool_ or chosen.all() or not chosen.any():
             raise InputError("`fit` must be a boolean mask that is True in some rows and False in others.")
-        return cls(labels.astype(np.int64), codes.astype(np.int64), chosen, confidence)
+        return cls(labels.astype(np.int64), codes, chosen, confidence)
 
     @property
     def n(self) -> int:

@@ -11,6 +11,7 @@ from fairheads.errors import InputError
 from fairheads.metrics.trials import Rate
 from fairheads.twoheads.criteria import Utility
 from fairheads.twoheads.frontier import Frontier, fit_frontier
+from fairheads.twoheads.heads import group_codes
 
 
 def group_thresholds(
@@ -79,10 +80,8 @@ def membership(group: ArrayLike, groups: int | None = None) -> NDArray[np.float6
     InputError
         If ``group`` is not one whole number from -1 a row, or holds fewer than two groups.
     """
-    codes = np.asarray(group)
-    if codes.ndim != 1 or codes.dtype.kind not in "iu" or not len(codes) or codes.min() < -1:
-        raise InputError(f"`group` must hold whole numbers from 0 (-1: not recorded), one a row, got {codes.dtype}.")
-    groups = int(codes.max()) + 1 if groups is None else groups
+    codes = group_codes(group)
+    groups = int(codes.max(initial=-1)) + 1 if groups is None else groups
     if groups < 2:
         raise InputError(f"`group` must hold at least two groups to compare, got {max(groups, 0)}.")
     columns: NDArray[np.float64] = (codes[:, None] == np.arange(groups)).astype(np.float64)
