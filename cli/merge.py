@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,8 @@ def merge(
         data,
         max_gap=max_gap,
         confidence=confidence or None,
-        gap_metric=gap_metric,
-        objective=objective,
+        gap_metric=gap_metric.replace("-", "_"),
+        objective=objective.replace("-", "_"),
         minimum_rates=least,
         judged_on=new,
         split=words,
@@ -133,6 +134,7 @@ def _minimum_rates(pairs: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for pair in pairs:
         name, _, text = (part.strip() for part in pair.partition("="))
+        name = name.replace("-", "_")
         try:
             value = float(text)
         except ValueError as error:
@@ -151,9 +153,10 @@ def _check_report(report: Path | None, out: Path) -> None:
     ConfigError
         If it would be the model's.
     InputError
-        If there is a file in its place.
+        If there is a file or a model in its place, or it cannot be made.
     """
     from fairheads.errors import ConfigError, InputError
+    from fairheads.models import holds_model
 
     if report is None:
         return
@@ -161,6 +164,11 @@ def _check_report(report: Path | None, out: Path) -> None:
         raise ConfigError("`--report` must be a folder outside `--out`, which holds the model alone.")
     if report.exists() and not report.is_dir():
         raise InputError(f"{str(report)!r} is a file; `--report` must be a folder.")
+    if holds_model(report):
+        raise InputError(f"{str(report)!r} holds a model; choose another folder for the report.")
+    there = next(path for path in (report, *report.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InputError(f"{str(report)!r} cannot be made: {str(there)!r} cannot be written to.")
 
 
 def _new_rows(bundle: Bundle, table: Table, test_table: Table | None) -> tuple[Dataset | None, str]:

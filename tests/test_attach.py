@@ -98,9 +98,9 @@ def test_features_far_from_zero_lose_no_digits() -> None:
 @pytest.mark.parametrize(
     ("h", "group", "settings", "error", "words"),
     [
-        (np.zeros((4, 2)), [0, 1, 0], {}, InputError, r"`h` must be \(n, d\) and `group` whole numbers \(n,\), got"),
+        (np.zeros((4, 2)), [0, 1, 0], {}, InputError, r"`h` must be \(n, d\) and `group` \(n,\), got"),
         (np.zeros(4), [0, 1, 0, 1], {}, InputError, r"`h` must be \(n, d\)"),
-        (np.zeros((2, 2)), [0.0, 1.0], {}, InputError, "whole numbers"),
+        (np.zeros((2, 2)), [0.0, 1.5], {}, InputError, "whole numbers"),
         (np.full((2, 2), np.nan), [0, 1], {}, InputError, "must be finite"),
         (np.zeros((2, 2)), [0, 0], {}, InputError, r"without rows \['1'\]"),
         (np.zeros((2, 2)), [0, 2], {}, InputError, r"without rows \['1'\]"),
@@ -108,7 +108,7 @@ def test_features_far_from_zero_lose_no_digits() -> None:
         (np.zeros((2, 2)), [-1, -1], {}, InputError, r"without rows \['0', '1'\]"),
         (np.zeros((0, 2)), np.zeros(0, int), {}, InputError, r"without rows \['0', '1'\]"),
         (np.zeros((2, 2)), [0, 2], {"n_groups": 2}, InputError, "codes from 0 to 1"),
-        (np.zeros((2, 2)), [0, -2], {}, InputError, r"codes from 0 to 1 \(-1: not recorded\), got -2"),
+        (np.zeros((2, 2)), [0, -2], {}, InputError, r"codes from 0 \(-1: not recorded\), got -2"),
         (np.zeros((2, 2)), [0, 1], {"ridge": -1.0}, ConfigError, "`ridge` must be at least 0"),
         (np.zeros((2, 2)), [0, 1], {"n_groups": 1}, ConfigError, "`n_groups` must be at least 2"),
     ],

@@ -177,6 +177,9 @@ def test_a_model_that_held_out_no_test_rows_is_not_judged(here: Path, tmp_path: 
         (["--report", "OUT"], 2, "`--report` must be a folder outside `--out`"),
         (["--report", "OUT/inside"], 2, "`--report` must be a folder outside `--out`"),
         (["--report", "FILE"], 1, "is a file; `--report` must be a folder"),
+        (["--report", "FILE/inside"], 1, "cannot be made"),
+        (["--report", "TWO"], 1, "holds a model; choose another folder for the report"),
+        (["--group", "city"], 1, "the group head was trained with the groups ['f', 'm']; these rows have"),
         (["--test-data", "nowhere.csv"], 1, "nowhere.csv"),
         (["--data", "TWO"], 1, "Error: "),
     ],
@@ -190,6 +193,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
         "OUT": str(out),
         "OUT/inside": str(out / "inside"),
         "FILE": str(tmp_path / "file"),
+        "FILE/inside": str(tmp_path / "file" / "inside"),
         "TWO": str(here / "two"),
     }
     result = merged(here, out, *(places.get(word, word) for word in words))
@@ -208,6 +212,15 @@ def test_a_single_head_and_a_folder_in_use_are_refused(here: Path, tmp_path: Pat
     kept = merged(here, tmp_path / "mine", "--overwrite")
     assert kept.exit_code == 1 and "holds other files too" in kept.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_names_are_taken_with_hyphens_too(here: Path, tmp_path: Path) -> None:
+    words = ["--gap-metric", "equal-opportunity", "--objective", "balanced-accuracy", "--confidence", "0"]
+    result = merged(here, tmp_path / "m", *words, "--minimum-rate", "selection-rate=0.1", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    report = MergeReport.from_dict(json.loads(result.stdout))
+    assert (report.gap_metric, report.objective) == ("equal_opportunity", "balanced_accuracy")
+    assert report.minimum_rates == {"selection_rate": 0.1}
 
 
 def test_overwrite_replaces_a_model(here: Path, tmp_path: Path) -> None:

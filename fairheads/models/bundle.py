@@ -140,10 +140,14 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> Path:
         return target
     if not overwrite:
         raise InputError(f"{str(target)!r} exists; choose another folder, or overwrite it (--overwrite).")
-    inside = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    if not {CONFIG, WEIGHTS} <= inside <= {CONFIG, WEIGHTS, ROWS}:
+    if not holds_model(target) or {path.name for path in target.iterdir()} - {CONFIG, WEIGHTS, ROWS}:
         raise InputError(f"{str(target)!r} is no model, or holds other files too; choose another folder.")
     return target
+
+
+def holds_model(folder: str | Path) -> bool:
+    """Whether there is a saved bundle in the folder."""
+    return all((Path(folder) / name).is_file() for name in (CONFIG, WEIGHTS))
 
 
 def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -244,7 +244,8 @@ def _outcomes(report: MergeReport, on: str) -> Table:
             row.append("–" if rule.bound is None else _limit(rule.bound, done.n))
         rows.append((*row, done.selection_rate))
     if on == "validation":
-        heading, told = "Where it was chosen", f"{capital(clip(report.split, 160))}: a little better than on new ones."
+        heading = "Where it was chosen"
+        told = f"{capital(clip(report.split, 160))}: on average a little better than on new ones."
     else:
         heading = "On new rows"
         told = f"{capital(clip(report.judged, 160))}, which neither trained the network nor chose b and t."

@@ -90,7 +90,7 @@ class MergeRule:
     bound : float, optional
         Upper confidence bound of the absolute gap on the validation rows; none where no confidence was asked for.
     validation : MergeOutcome
-        On the rows that the coefficients were chosen on: a little better than on new ones.
+        On the rows that the coefficients were chosen on: on average a little better than on new ones.
     judged : MergeOutcome, optional
         On rows that neither trained the network nor chose.
     """

@@ -80,7 +80,8 @@ def merge_bundle(
     Raises
     ------
     InputError
-        If the bundle has one head, rows are used twice, groups differ, or no merge keeps the gap.
+        If the bundle has one head, the groups are not those it was trained with, rows are used twice, or no merge keeps
+        the gap.
     ConfigError
         If a setting is out of range.
 
@@ -114,6 +115,7 @@ def merge_bundle(
         raise InputError("only a two-headed network can be merged; this one has a single head.")
     if gap_metric not in GAP_METRICS:
         raise ConfigError(f"`gap_metric` must be one of {sorted(GAP_METRICS)}, got {gap_metric!r}.")
+    _refuse_other_groups(bundle, net, validation)
     _refuse_rows_used_twice(bundle, validation, judged_on)
     rows = _rows(net, validation, gap_metric, objective)
     new = None if judged_on is None else _rows(net, judged_on, gap_metric, objective)
@@ -153,6 +155,14 @@ def merge_bundle(
         notes=_notes(bundle),
     )
     return Merge(bundle=dataclasses.replace(bundle, net=single, merge=_carried(chosen, report)), report=report)
+
+
+def _refuse_other_groups(bundle: Bundle, net: TwoHeadNet, validation: Dataset) -> None:
+    trained, given = sorted(bundle.training.get("shares", validation.group_names)), list(validation.group_names)
+    if trained != sorted(given):
+        raise InputError(f"the group head was trained with the groups {trained}; these rows have {given}.")
+    if len(given) != net.n_groups:
+        raise InputError(f"the network has a group head for {net.n_groups} groups; these rows have {given}.")
 
 
 def _refuse_rows_used_twice(bundle: Bundle, validation: Dataset, judged_on: Dataset | None) -> None:

@@ -50,7 +50,8 @@ def verify_merge(net: TwoHeadNet, single: nn.Module, coefficients: Coefficients,
     The features are taken where they enter the head of ``net``; from them ``z_y + b . z_g + t`` is computed in
     float64, and compared with what ``single`` returns. A row may differ by ``e (|h| . (|w_y| + |b| . |w_g|) + |b_y| +
     |b| . |b_g| + |t|)``, where ``e`` is four times the precision of the weights and ``sqrt(d) / 2`` times that in which
-    d products are added (float32 for the half types): large parts that cancel leave their rounding behind.
+    d products are added (float32 for the half types): large parts that cancel leave their rounding behind. Of a task
+    with one output a class this is the favourable class's logit; the others are the task head's and have no b or t.
 
     Raises
     ------
@@ -98,10 +99,11 @@ def verify_merge(net: TwoHeadNet, single: nn.Module, coefficients: Coefficients,
             difference = (merged.double() - wanted).abs()
             bound = allowed * (h.abs() @ sizes.T + size_bias)
             if not bool((difference <= bound).all()):
-                worst = float(difference.max())
+                worst = int((difference - bound).argmax())
                 raise InputError(
-                    f"the merged logits differ from the two heads by up to {worst:.2g}, more than the rounding of"
-                    f" {name_of(dtype)} explains (at most {float(bound.max()):.2g}); not merged."
+                    f"a merged logit differs from the two heads by {float(difference.flatten()[worst]):.2g}, and the"
+                    f" rounding of {name_of(dtype)} explains {float(bound.flatten()[worst]):.2g} in its row;"
+                    " not merged."
                 )
             n += len(h)
             alike += int((_decided(merged, row) == _decided(wanted, row)).sum())
