@@ -664,7 +664,7 @@ def test_settings_of_two_heads_that_make_no_sense_are_refused() -> None:
         train(TwoHeadNet(MLP(4, hidden=(4,)), 3), some_data(), TwoHeaded(groups=3), epochs=1)
     with pytest.raises(InputError, match="`data` must have at least two groups to compare"):
         train(TwoHeadNet(MLP(4, hidden=(4,))), some_data(groups=1), TwoHeaded(), epochs=1)
-    with pytest.raises(ConfigError, match="has 2 task outputs and `task` takes one.*task=cross_entropy"):
+    with pytest.raises(ConfigError, match="has 2 task outputs and `task` takes one"):
         train(TwoHeadNet(MLP(4, hidden=(4,), outputs=2)), some_data(), TwoHeaded(), epochs=1)
     with pytest.raises(ConfigError, match="TwoHeaded needs a network of 4 outputs"):
         train(MLP(4, hidden=(4,), outputs=3), some_data(groups=3), TwoHeaded(), epochs=1)

@@ -290,9 +290,9 @@ def made(**other: Any) -> dict[str, Any]:
         ({"z_g": np.zeros((60, 0))}, "`z_g` must have shape"),
         ({"z_g": np.full((60, 2), np.inf)}, "`z_g` must be finite in every row"),
         ({"y": np.full(60, 2)}, "`y` must be 0 or 1 in every row"),
-        ({"group": np.zeros(60)}, "`group` must hold whole numbers from 0"),
+        ({"group": np.full(60, 0.5)}, "`group` must hold whole numbers from 0"),
         ({"group": np.zeros(59, int)}, r"`group` must have one entry per row of `y` \(60\)"),
-        ({"group": np.full(60, -2)}, "`group` must hold whole numbers from 0"),
+        ({"group": np.full(60, -2)}, "`group` must hold codes from 0"),
         ({"fit": np.ones(60)}, "`fit` must be a boolean mask"),
         ({"fit": np.ones(60, bool)}, "`fit` must be a boolean mask that is True in some rows and False in others"),
         ({"fit": np.zeros(60, bool)}, "`fit` must be a boolean mask that is True in some rows and False in others"),
@@ -519,7 +519,7 @@ def test_agreement_and_its_distance_from_the_floor_cover_the_truth_of_the_fitted
 def test_membership_has_a_column_for_two_groups_and_one_each_for_more() -> None:
     assert membership([0, 1, -1, 1]).tolist() == [0, 1, 0, 1]
     assert membership([0, 2, 1, -1]).tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]
-    for wrong in ([0, 0], [0.0, 1.0], [[0], [1]], [], [-2, 1], [-1, -1]):
+    for wrong in ([0, 0], [0.5, 1.0], [[0], [1]], [], [-2, 1], [-1, -1]):
         with pytest.raises(InputError, match="`group` must hold"):
             membership(wrong)
 

@@ -234,8 +234,9 @@ def criteria_of(
             raise ConfigError(f"`gap_metric` must be one of {sorted(GAP_METRICS)}, got {gap_metric!r}.")
         rates, name = tuple(RATE_OF[rate] for rate in GAP_METRICS[gap_metric]), gap_metric
     else:
-        rates, name = tuple(gap_metric) if isinstance(gap_metric, Sequence) else (), "custom"
-        if not rates or not all(isinstance(rate, Rate) for rate in rates):
+        known = isinstance(gap_metric, Sequence) and all(isinstance(rate, Rate) for rate in gap_metric)
+        rates, name = tuple(gap_metric) if known else (), "custom"
+        if not rates:
             raise ConfigError(f"`gap_metric` must be a name or at least one Rate, got {gap_metric!r}.")
     if isinstance(objective, Utility):
         score: Callable[[Confusion], Floats] = objective
