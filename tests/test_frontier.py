@@ -597,6 +597,13 @@ def test_a_rate_that_can_exceed_one_has_a_gap_and_no_bound() -> None:
         front.at(max_gap=0.5)
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_rows_of_one_label_are_all_decided_rightly(label: int) -> None:
+    z_y, z_g, _, group = rows_of(0, 3000)
+    chosen = fit_frontier(z_y, z_g, np.full(3000, label), group).at(max_gap=0.3)
+    assert chosen.accuracy == 1.0 and chosen.selection_rate == label and chosen.bound < 0.01
+
+
 def test_coefficients_made_by_hand_score_rows() -> None:
     merge = Coefficients(-1.5, 0.25)
     assert merge.slopes.tolist() == [-1.5] and np.isnan(merge.accuracy) and merge.bound is None

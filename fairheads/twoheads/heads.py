@@ -128,8 +128,6 @@ def heads_of_arrays(z_y: ArrayLike, z_g: ArrayLike, y: ArrayLike, group: ArrayLi
             raise InputError(f"the logits must be finite, got {bad} NaN or infinite values in `{name}`.")
     if not np.isin(labels, (0, 1)).all():
         raise InputError("`y` must be 0 or 1 in every row (1 = favourable).")
-    if len(labels) and labels.min() == labels.max():
-        raise InputError(f"`y` must hold both labels, got {labels.flat[0]} in every row.")
     groups = 2 if outputs.shape[1] == 1 else outputs.shape[1]
     codes = group_codes(codes)
     if len(codes) and codes.max() >= groups:

@@ -72,7 +72,7 @@ def simultaneous(
     # As many independent intervals as would need the same factor; few draws say little of what lies beyond .95.
     usual = min(confidence, USUAL)
     single = float(2 * special.ndtr(np.quantile(largest, usual)) - 1)
-    independent = max(np.log(usual) / np.log(min(single, 1 - 1e-12)), 1.0)
+    independent = max(np.log(usual) / np.log(np.clip(single, 1e-12, 1 - 1e-12)), 1.0)
     return float(confidence ** (1 / independent))
 
 
