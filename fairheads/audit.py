@@ -78,6 +78,7 @@ def audit(
     """
     opened = _open(model)
     network = as_network(opened.net if isinstance(opened, Bundle) else opened, layers=layers)
+    names = tuple(layer.name for layer in survey(network, data, layers))
     bundle = opened if isinstance(opened, Bundle) else None
     overlap, expected = _overlap(bundle, data)
     disparity = network_disparity(network, data)
@@ -87,7 +88,7 @@ def audit(
         data,
         twins=others.networks,
         reference=reference,
-        layers=layers,
+        layers=names,
         sample=sample,
         seed=seed,
         alpha=alpha,
@@ -96,7 +97,7 @@ def audit(
         twins_matched=others.matched,
     )
     return AuditReport(
-        model=_model_info(network, bundle, layers),
+        model=_model_info(network, bundle, names),
         data=_data_info(data, disparity, bundle, max(p.n for p in pathways.values()), overlap, expected),
         seed=seed,
         versions=_versions(),
@@ -179,14 +180,14 @@ def network_disparity(model: Network | nn.Module, data: Dataset) -> DisparityRep
     return disparity_of(tally, metrics=CORE, name=data.name)
 
 
-def _model_info(network: Network, bundle: Bundle | None, layers: Sequence[str] | None) -> ModelInfo:
+def _model_info(network: Network, bundle: Bundle | None, layers: tuple[str, ...]) -> ModelInfo:
     module = network.module if isinstance(network, TorchNetwork) else None
     return ModelInfo(
         name=(bundle.name if bundle is not None else "") or type(module or network).__name__,
         digest=weights_digest(module) if module is not None else "",
         architecture=type(module or network).__name__ + _widths(module),
         parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
-        layers=tuple(network.layers() if layers is None else layers),
+        layers=layers,
         training={**bundle.training, **({"merge": bundle.merge} if bundle.merge else {})}
         if bundle is not None
         else None,

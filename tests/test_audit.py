@@ -188,7 +188,7 @@ def test_what_cannot_be_audited_is_refused(constrained: Bundle, test_rows: Datas
         audit(3, test_rows)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no model at"):
         audit("nowhere", test_rows)
-    with pytest.raises(InputError, match="one logit a row"):
+    with pytest.raises(InputError, match="returns 3 logits a row; say which class is favourable"):
         audit(nn.Sequential(nn.Linear(8, 3)), test_rows)
 
 

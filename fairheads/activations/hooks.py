@@ -4,73 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fairheads.errors import InputError, LayerNotFoundError
-
-
-def find_layer(module: nn.Module, name: str) -> nn.Module:
-    """The submodule at torch's dotted path ``name``.
-
-    Raises
-    ------
-    LayerNotFoundError
-        If there is none; the message lists the layers there are, the nearest names first.
-    """
-    layers: dict[str, nn.Module] = dict(module.named_modules())
-    layers.pop("", None)
-    if name in layers:
-        return layers[name]
-    near = get_close_matches(name, layers, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(list(layers)[:20]) + (", ..." if len(layers) > 20 else "")
-    raise LayerNotFoundError(f"the network has no layer {name!r}.{hint} It has: {shown}.")
-
-
-def _tensor(name: str, output: object) -> Tensor:
-    if not isinstance(output, Tensor) or not output.is_floating_point():
-        raise InputError(
-            f"layer {name!r} returns {type(output).__name__}, not a tensor of floats; choose another layer."
-        )
-    return output
-
-
-class _OncePerPass:
-    """Counts the calls of a layer in a forward pass of the whole network, and refuses a second one.
-
-    A module that is used twice has two outputs: keeping the last or editing both would be a wrong number.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name, self.calls = name, 0
-
-    def new_pass(self, _module: nn.Module, _inputs: object) -> None:
-        self.calls = 0
-
-    def called(self) -> None:
-        self.calls += 1
-        if self.calls > 1:
-            raise InputError(
-                f"layer {self.name!r} is called more than once a pass; give each use a module of its own, or name other"
-                " layers (the linear ones) with `layers`."
-            )
+from fairheads.activations.places import Place, find_layer, replaced
+from fairheads.errors import InputError
 
 
 @contextmanager
-def _hooked(module: nn.Module, layer: nn.Module, name: str, act: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-    """While open, ``act`` gets the output of the layer, once a pass; what it returns, if anything, takes its place."""
-    once = _OncePerPass(name)
+def _hooked(module: nn.Module, place: Place, act: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+    """While open, ``act`` gets the tensor at a place, once a pass; what it returns, if anything, takes its place.
 
-    def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
-        once.called()
-        return act(_tensor(name, output))
+    A module that is used several times has several outputs: keeping the last or editing all would be a wrong number.
+    Which one is meant must be said.
+    """
+    layer = find_layer(module, place.module)
+    calls = 0
+
+    def new_pass(_module: nn.Module, _inputs: object) -> None:
+        nonlocal calls
+        calls = 0
+
+    def hook(_module: nn.Module, _inputs: object, output: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if place.call is None and calls > 1:
+            raise InputError(
+                f"layer {str(place)!r} is called more than once a pass; say which call is meant"
+                f" ('{place.module}#1', '{place.module}#2', ...), or name other layers with `layers`."
+            )
+        if place.call not in (None, calls):
+            return None
+        path, tensor = place.pick(output)
+        after = act(tensor)
+        return None if after is None else replaced(output, path, after)
+
+    def passed(_module: nn.Module, _inputs: object, _output: object) -> None:
+        if calls < (place.call or 1):
+            times = "never" if calls == 0 else f"{calls} times"
+            raise InputError(f"layer {place.module!r} is called {times} in a pass; there is no {str(place)!r} to see.")
 
     with ExitStack() as handles:
-        handles.callback(module.register_forward_pre_hook(once.new_pass).remove)
+        handles.callback(module.register_forward_pre_hook(new_pass).remove)
         handles.callback(layer.register_forward_hook(hook).remove)
+        handles.callback(module.register_forward_hook(passed).remove)
         yield
 
 
@@ -80,17 +59,19 @@ def tap_outputs(
 ) -> Iterator[None]:
     """While open, every forward pass calls ``keep(name, copy of the output)`` for each named layer.
 
-    The copy is cut from the graph, unless ``live``: then a loss on it reaches the network. A layer that a pass calls
-    more than once is refused.
+    The copy is cut from the graph, unless ``live``: then a loss on it reaches the network. Names are those of
+    `fairheads.activations.Place`.
     """
-    found = [(name, find_layer(module, name)) for name in names]
+    places = [(name, Place.parse(name)) for name in names]
+    for _, place in places:
+        find_layer(module, place.module)
 
     def keeping(name: str) -> Callable[[Tensor], None]:
         return lambda output: keep(name, (output if live else output.detach()).clone())
 
     with ExitStack() as taps:
-        for name, layer in found:
-            taps.enter_context(_hooked(module, layer, name, keeping(name)))
+        for name, place in places:
+            taps.enter_context(_hooked(module, place, keeping(name)))
         yield
 
 
@@ -98,32 +79,42 @@ def tap_outputs(
 def edit_outputs(module: nn.Module, name: str, fn: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """While open, every forward pass goes on from ``fn(output)`` of the named layer instead of its output.
 
-    ``fn`` gets a copy and must return a tensor of the same shape and type. A layer that a pass calls more than once is
-    refused.
+    ``fn`` gets a copy and must return a tensor of the same shape and type.
     """
-    layer = find_layer(module, name)
+    place = Place.parse(name)
 
     def edited(before: Tensor) -> Tensor:
         after = fn(before.clone())
-        shape, dtype = getattr(after, "shape", None), getattr(after, "dtype", None)
-        if not isinstance(after, Tensor) or shape != before.shape or dtype != before.dtype:
-            got = type(after).__name__ if shape is None else f"{tuple(shape)} {dtype}"
-            raise InputError(f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype}, got {got}.")
+        refuse_other_shape(name, after, before)
         return after
 
-    with _hooked(module, layer, name, edited):
+    with _hooked(module, place, edited):
         yield
+
+
+def refuse_other_shape(name: str, after: object, before: Tensor) -> None:
+    """Refuse what an edit returned, unless it is a tensor like the one that it got."""
+    shape, dtype = getattr(after, "shape", None), getattr(after, "dtype", None)
+    if not isinstance(after, Tensor) or shape != before.shape or dtype != before.dtype:
+        got = type(after).__name__ if shape is None else f"{tuple(shape)} {dtype}"
+        raise InputError(f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype}, got {got}.")
 
 
 @contextmanager
 def evaluation_state(module: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; on exit every module's training flag and the random state are as before."""
+    """Eval mode without gradients; on exit every module's training flag and the random state are as before.
+
+    Torch's fused attention is off: it is left as soon as a hook is there, and its numbers differ in the last bits.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
     flags = [(part, part.training) for part in module.modules()]
     devices = {p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)), torch.no_grad():
         module.eval()
+        torch.backends.mha.set_fastpath_enabled(False)
         try:
             yield
         finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
             for part, flag in flags:
                 part.training = flag

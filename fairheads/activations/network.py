@@ -12,23 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairheads.activations.devices import device_of
-from fairheads.activations.hooks import edit_outputs, evaluation_state, find_layer, tap_outputs
+from fairheads.activations.hooks import edit_outputs, evaluation_state, refuse_other_shape, tap_outputs
+from fairheads.activations.layers import Layer
+from fairheads.activations.places import Place, find_layer
+from fairheads.activations.survey import Survey, default_layers, default_modules
 from fairheads.errors import ConfigError, InputError
+from fairheads.nets import TwoHeadNet, logits_of
 
 Array = NDArray[Any]
 
-_NONLINEARITIES = (
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Tanh,
-    nn.Hardswish,
-    nn.Softplus,
-)
+TRIED = 16
+"""Rows on which it is tried whether a layer reaches the output."""
 
 
 @runtime_checkable
@@ -40,6 +34,10 @@ class Network(Protocol):
 
     def layers(self) -> tuple[str, ...]:
         """Names of the layers an audit looks at by default, input side first."""
+        ...
+
+    def survey(self, inputs: Mapping[str, Array], layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
+        """The named layers with their units, as these inputs show them; by default those that an audit looks at."""
         ...
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
@@ -61,18 +59,33 @@ class TorchNetwork:
     Parameters
     ----------
     module : nn.Module
-        Takes the inputs in order and returns one logit a row, shape (n,) or (n, 1).
+        Takes the inputs in order and returns one logit a row, (n,) or (n, 1), or one a class, (n, classes); or what
+        Hugging Face's classifiers return. Inputs in floating point take the type of its weights.
     layers : sequence of str, optional
-        Dotted paths of the layers to look at. By default the outputs of the activation functions (ReLU, GELU,
-        Tanh ...) that are used as modules, else of every linear layer but the last. A network without hidden
-        layers has none, and no pathway to test.
+        The layers to look at, by torch's dotted paths; see `Place` for modules that are called several times or return
+        several tensors. By default the blocks of a network of repeated blocks, else the activation functions (ReLU,
+        GELU, Tanh ...) and recurrent layers that are modules, else every linear layer but the last. A network without
+        hidden layers has none, and no pathway to test.
+    favourable : int, optional
+        The favourable class, where there is a logit for each: the score is its logit minus the largest other one, above
+        0 where it is predicted.
+    unit_axes : mapping of str to int, optional
+        The axis of the units in the output of a module, where it is not the one that is found: channels of
+        convolutions, else features.
+    token_mask : str
+        Input (n, tokens) that marks with 1 the tokens that count. Others are neither pooled nor edited.
 
     Raises
     ------
     LayerNotFoundError
         If a named layer does not exist.
     ConfigError
-        If the module is TorchScript, which cannot be looked into.
+        If the module cannot be looked into: TorchScript, compiled, or spread over devices.
+
+    Notes
+    -----
+    A unit is a channel of an image or a feature of a token; activations are pooled over pixels and tokens by their mean
+    as they are seen, and edits move all positions of a row alike.
 
     Examples
     --------
@@ -83,65 +96,179 @@ class TorchNetwork:
 
     gradients = True
 
-    def __init__(self, module: nn.Module, *, layers: Sequence[str] | None = None) -> None:
-        if isinstance(module, torch.jit.ScriptModule):
-            raise ConfigError("a TorchScript module cannot be looked into; pass the original nn.Module.")
-        self.module = module
-        names = _default_layers(module) if layers is None else tuple(layers)
-        for name in names:
-            find_layer(module, name)
-        self._layers = names
-        self._device = device_of(module)
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        layers: Sequence[str] | None = None,
+        favourable: int | None = None,
+        unit_axes: Mapping[str, int] | None = None,
+        token_mask: str = "attention_mask",
+    ) -> None:
+        _refuse_closed(module)
+        self.module, self.favourable = module, favourable
+        self._given = None if layers is None else tuple(layers)
+        self._axes = dict(unit_axes or {})
+        for name in [*(self._given or ()), *self._axes]:
+            find_layer(module, Place.parse(name).module)
+        self._device, self._token_mask = device_of(module), token_mask
+        self._known: dict[str, Layer] = {}
+        self._open: list[str] = []
+        self._mask: Tensor | None = None
+        self._surveying = False
+
+    def twin(self, module: nn.Module, layers: Sequence[str] | None = None) -> TorchNetwork:
+        """Another module of the same architecture, with the same settings."""
+        return TorchNetwork(
+            module, layers=layers, favourable=self.favourable, unit_axes=self._axes, token_mask=self._token_mask
+        )
 
     def layers(self) -> tuple[str, ...]:
-        return self._layers
+        return default_modules(self.module) if self._given is None else self._given
+
+    def survey(self, inputs: Mapping[str, Array], layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
+        names = self._given if layers is None else tuple(layers)
+        if names is not None:
+            return self._learn(inputs, names)
+        some = _rows(inputs, TRIED)
+        base = self.forward(some)
+
+        def reaches(layer: Layer) -> bool:
+            self._known[layer.name] = layer
+            direction = np.random.default_rng(0).normal(size=layer.units)
+
+            def push(h: Array) -> Array:
+                pushed: Array = h + (direction * (1 + np.abs(h).mean())).astype(h.dtype)
+                return pushed
+
+            with self.edit(layer.name, push):
+                return not np.array_equal(self.forward(some), base, equal_nan=True)
+
+        modules = self.layers()
+        return default_layers(self._surveyed(inputs, modules), modules, reaches)
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
-        with evaluation_state(self.module):
-            output = self.module(*[torch.tensor(values, device=self._device) for values in inputs.values()])
-        if not isinstance(output, Tensor):
-            raise InputError(f"the network must return one logit a row, got {type(output).__name__}.")
-        if output.ndim == 2 and output.shape[1] == 2:
-            raise InputError("the network returns two logits a row; merge its heads first (fairheads.twoheads).")
-        if output.ndim == 2 and output.shape[1] == 1:
-            output = output[:, 0]
-        if output.ndim != 1:
-            raise InputError(f"the network must return one logit a row, got an output of shape {tuple(output.shape)}.")
-        return output.double().cpu().numpy()
+        self._learn(inputs, self._open)
+        mask = inputs.get(self._token_mask)
+        self._mask = None if mask is None else torch.as_tensor(np.asarray(mask) != 0, device=self._device)
+        try:
+            score: NDArray[np.float64] = self._score(self._run(inputs)).double().cpu().numpy()
+            return score
+        finally:
+            self._mask = None
 
     @contextmanager
     def tap(self, layers: Sequence[str]) -> Iterator[dict[str, Array]]:
         seen: dict[str, Array] = {}
-        with tap_outputs(self.module, layers, lambda name, output: seen.update({name: _units(name, output)})):
+
+        def keep(name: str, output: Tensor) -> None:
+            if not self._surveying:
+                seen[name] = self._pooled(self._known[name], output).cpu().numpy()
+
+        with self._opened(layers), tap_outputs(self.module, layers, keep):
             yield seen
 
     @contextmanager
     def edit(self, layer: str, fn: Callable[[Array], Array]) -> Iterator[None]:
         def on_tensor(output: Tensor) -> Tensor:
-            after = fn(_units(layer, output))
-            return torch.as_tensor(after).to(output.device) if isinstance(after, np.ndarray) else after
+            if self._surveying:
+                return output
+            known = self._known[layer]
+            before = self._pooled(known, output)
+            values = fn(before.cpu().numpy().copy())
+            after = torch.as_tensor(values).to(output.device) if isinstance(values, np.ndarray) else values
+            refuse_other_shape(layer, after, before)
+            if output.ndim == 2 and output.dtype == before.dtype:
+                return after.reshape(output.shape) if known.rows == 0 else after.T
+            return known.moved(output, after - before, known.mask_of(self._mask, len(before)))
 
-        with edit_outputs(self.module, layer, on_tensor):
+        with self._opened([layer]), edit_outputs(self.module, layer, on_tensor):
             yield
 
+    @contextmanager
+    def _opened(self, names: Sequence[str]) -> Iterator[None]:
+        """While open, the units of these layers are found out before a pass."""
+        for name in names:
+            find_layer(self.module, Place.parse(name).module)
+        before = self._open
+        self._open = [*before, *names]
+        try:
+            yield
+        finally:
+            self._open = before
 
-def _units(name: str, output: Tensor) -> Array:
-    if output.ndim != 2:
-        raise InputError(f"layer {name!r} must give (rows, units), got {tuple(output.shape)}.")
-    array: Array = output.cpu().numpy()
-    return array
+    def _learn(self, inputs: Mapping[str, Array], names: Sequence[str]) -> tuple[Layer, ...]:
+        unknown = [name for name in names if name not in self._known]
+        if unknown:
+            places = [Place.parse(name) for name in unknown]
+            survey = self._surveyed(inputs, [place.module for place in places])
+            self._known |= {name: survey.layer(place) for name, place in zip(unknown, places, strict=True)}
+        return tuple(self._known[name] for name in names)
+
+    def _surveyed(self, inputs: Mapping[str, Array], modules: Sequence[str]) -> Survey:
+        self._surveying = True
+        try:
+            return Survey(self.module, modules, lambda n: self._run(_rows(inputs, n)), self._axes)
+        finally:
+            self._surveying = False
+
+    def _run(self, inputs: Mapping[str, Array]) -> object:
+        weights = (p.dtype for p in self.module.parameters() if p.is_floating_point())
+        dtype = next(weights, torch.float32)
+        given = [torch.tensor(values, device=self._device) for values in inputs.values()]
+        given = [values.to(dtype) if values.is_floating_point() else values for values in given]
+        with evaluation_state(self.module), torch.autocast(self._device.type, enabled=False):
+            output: object = self.module(*given)
+        return output
+
+    def _score(self, output: object) -> Tensor:
+        logits = logits_of(output)
+        if logits.ndim == 2 and logits.shape[1] == 1:
+            logits = logits[:, 0]
+        if logits.ndim == 1 and self.favourable is None:
+            return logits
+        if logits.ndim != 2:
+            raise InputError(f"the network must return one logit a row, got an output of shape {tuple(logits.shape)}.")
+        if isinstance(self.module, TwoHeadNet):
+            raise InputError("the network returns two logits a row; merge its heads first (fairheads.twoheads).")
+        classes = logits.shape[1]
+        if self.favourable is None:
+            raise InputError(
+                f"the network returns {classes} logits a row; say which class is favourable (`favourable`, 0 to"
+                f" {classes - 1}), or merge its heads first if they are a task's and a group's (fairheads.twoheads)."
+            )
+        if not 0 <= self.favourable < classes:
+            raise ConfigError(f"`favourable` must be a class from 0 to {classes - 1}, got {self.favourable}.")
+        others = torch.cat([logits[:, : self.favourable], logits[:, self.favourable + 1 :]], dim=1)
+        return logits[:, self.favourable] - others.max(1).values
+
+    def _pooled(self, layer: Layer, output: Tensor) -> Tensor:
+        return layer.pooled(output, layer.mask_of(self._mask, output.shape[layer.rows]))
 
 
-def _default_layers(module: nn.Module) -> tuple[str, ...]:
-    named = [(name, part) for name, part in module.named_modules() if name]
-    active = tuple(name for name, part in named if isinstance(part, _NONLINEARITIES))
-    return active or tuple(name for name, part in named if isinstance(part, nn.Linear))[:-1]
+def _rows(inputs: Mapping[str, Array], n: int) -> dict[str, Array]:
+    """The first n rows, over again where there are fewer."""
+    return {name: values[np.resize(np.arange(len(values)), n)] for name, values in inputs.items()}
 
 
-def as_network(model: Network | nn.Module, *, layers: Sequence[str] | None = None) -> Network:
-    """``model`` itself if it is a `Network`, a torch module as a `TorchNetwork`."""
+def _refuse_closed(module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ConfigError("a TorchScript module cannot be looked into; pass the original nn.Module.")
+    name = type(module).__name__
+    if name == "OptimizedModule":
+        raise ConfigError("a compiled module does not show its layers; pass the module that was compiled.")
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise ConfigError(f"a {name} runs copies of the network; pass its `module`.")
+    if name == "FullyShardedDataParallel" or any(type(p).__name__ == "DTensor" for p in module.parameters()):
+        raise ConfigError("the weights are spread over processes; gather them and pass the whole network.")
+
+
+def as_network(
+    model: Network | nn.Module, *, layers: Sequence[str] | None = None, like: Network | None = None
+) -> Network:
+    """``model`` itself if it is a `Network`, a torch module as a `TorchNetwork` with the settings of ``like``."""
     if isinstance(model, nn.Module):
-        return TorchNetwork(model, layers=layers)
+        return like.twin(model, layers) if isinstance(like, TorchNetwork) else TorchNetwork(model, layers=layers)
     if isinstance(model, Network):
         return model
     raise ConfigError(f"`model` must be an nn.Module or a Network, got {type(model).__name__}.")

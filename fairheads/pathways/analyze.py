@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from fairheads.activations import Network, as_network, one_thread
-from fairheads.data import Dataset
+from fairheads.activations import Layer, Network, as_network, one_thread
+from fairheads.data import BLOCK, Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import difference_interval
 from fairheads.pathways.conditions import Background, Case
@@ -56,7 +56,7 @@ def analyze_pathways(
     Parameters
     ----------
     model : Network or nn.Module
-        Gives one logit a row.
+        Gives one logit a row; of one a class a `TorchNetwork` says which is favourable.
     data : Dataset
         Rows that the model was NOT trained on, with labels and groups.
     twins : sequence of networks
@@ -65,7 +65,7 @@ def analyze_pathways(
     reference : str, optional
         Name of the reference group; by default the largest.
     layers : sequence of str, optional
-        Layers to look at; by default `Network.layers`. More layers widen the simultaneous intervals.
+        Layers to look at, named as `fairheads.activations.Place` says; by default those of `Network.survey`. More layers widen the simultaneous intervals.
     sample : int
         Rows that interventions and their intervals run on, drawn with ``seed``, fewer where their
         activations would take more than 256 MB. More rows narrow the intervals and cost time in proportion.
@@ -96,19 +96,20 @@ def analyze_pathways(
     """
     if not 0 < alpha < 1 or sample < 1:
         raise ConfigError(f"`alpha` must lie between 0 and 1 and `sample` be at least 1, got {alpha} and {sample}.")
+    if seed < 0 or (layers is not None and len(set(layers)) != len(layers)):
+        raise ConfigError(f"`layers` must differ from each other and `seed` be at least 0, got {layers} and {seed}.")
     network = as_network(model, layers=layers)
-    names = tuple(layers) if layers is not None else network.layers()
-    if len(set(names)) != len(names) or seed < 0:
-        raise ConfigError(f"`layers` must differ from each other and `seed` be at least 0, got {names} and {seed}.")
-    others = [as_network(twin, layers=names) for twin in twins]
-    sample = min(sample, _affordable(network, data, names))
+    found = survey(network, data, layers)
+    names = tuple(layer.name for layer in found)
+    others = [as_network(twin, layers=names, like=network) for twin in twins]
+    sample = min(sample, _affordable(found))
     background = Background(rows_disjoint, twins_matched if others else None)
     pairs = [_Pair.of(data, code, against, names, sample, seed) for code, against in _contrasts(data, reference)]
     reports = _judged([_case(network, others, pair, background, train_data) for pair in pairs], alpha)
-    found = {}
-    for pair, report in zip(pairs, reports, strict=True):
-        found[report.group] = replace(report, label_bias=_label_bias(network, pair, report))
-    return found
+    return {
+        report.group: replace(report, label_bias=_label_bias(network, pair, report))
+        for pair, report in zip(pairs, reports, strict=True)
+    }
 
 
 def _label_bias(network: Network, pair: _Pair, report: PathwayReport) -> LabelBias | None:
@@ -134,21 +135,23 @@ def _contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
     return [(code, against) for code in present if code != against]
 
 
-def _affordable(network: Network, data: Dataset, layers: Sequence[str]) -> int:
-    """Rows whose activations fit into `MEMORY`, by the widths that one row shows.
+def survey(network: Network, data: Dataset, layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
+    """The layers to look at, by default those that the network offers, as the first rows show them."""
+    return network.survey(data.rows().take(slice(0, BLOCK)).inputs, layers)
+
+
+def _affordable(layers: Sequence[Layer]) -> int:
+    """Rows whose activations fit into `MEMORY`.
 
     Raises
     ------
     InputError
         If the sums of products of one layer alone would not fit.
     """
-    with network.tap(layers) as seen:
-        network.forward(data.rows().take(slice(0, 1)).inputs)
-        widths = {name: int(seen[name].size) for name in layers}
-    for name, width in widths.items():
-        if width > MAX_UNITS:
-            raise InputError(f"layer {name!r} has {width:,} units; at most {MAX_UNITS:,} can be analysed.")
-    return max(1, MEMORY // (4 * max(sum(widths.values()), 1)))
+    for layer in layers:
+        if layer.units > MAX_UNITS:
+            raise InputError(f"layer {layer.name!r} has {layer.units:,} units; at most {MAX_UNITS:,} can be analysed.")
+    return max(1, MEMORY // (4 * max(sum(layer.units for layer in layers), 1)))
 
 
 def _judged(cases: list[Case], alpha: float) -> list[PathwayReport]:

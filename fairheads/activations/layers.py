@@ -1,0 +1,141 @@
+"""Which axis of a layer's output are its rows and which its units, and how the rest is pooled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fairheads.errors import InputError
+
+_CHANNELS: tuple[tuple[type[nn.Module], str], ...] = (
+    (nn.modules.conv._ConvNd, "out_channels"),
+    (nn.modules.batchnorm._NormBase, "num_features"),
+    (nn.GroupNorm, "num_channels"),
+)
+_FEATURES: tuple[tuple[type[nn.Module], str], ...] = (
+    (nn.Linear, "out_features"),
+    (nn.Embedding, "embedding_dim"),
+    (nn.MultiheadAttention, "embed_dim"),
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The units of a place in a network.
+
+    Units are channels of images and features of tokens. An activation is pooled over the positions (pixels, tokens)
+    of a row, by their mean; an edit of the pooled value moves all of them alike.
+
+    Attributes
+    ----------
+    name : str
+        As `fairheads.activations.Place` writes it.
+    units : int
+    shape : tuple of int
+        Of one row.
+    rows, axis : int
+        Axes of the rows and of the units.
+    """
+
+    name: str
+    units: int
+    shape: tuple[int, ...]
+    rows: int = 0
+    axis: int = 1
+
+    @property
+    def positions(self) -> int:
+        """Positions a row has; 1 where nothing is pooled."""
+        return math.prod(self.shape) // self.units
+
+    def by_position(self, output: Tensor) -> Tensor:
+        """The output as (rows, positions, units)."""
+        moved = output.movedim((self.rows, self.axis), (0, -1))
+        return moved.reshape(len(moved), -1, self.units)
+
+    def pooled(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mean over the positions of a row, (rows, units), in float32 at least; of those in ``mask`` (rows, positions).
+
+        Raises
+        ------
+        InputError
+            If the output has not the shape that the layer had before.
+        """
+        if output.ndim != len(self.shape) + 1 or output.shape[self.axis] != self.units:
+            raise InputError(f"layer {self.name!r} changed its shape, to {tuple(output.shape)}.")
+        values = output if output.dtype == torch.float64 else output.float()
+        values = self.by_position(values)
+        if values.shape[1] == 1:
+            return values[:, 0]
+        if mask is None:
+            return values.mean(1)
+        weight = mask.to(values)[:, :, None]
+        return (values * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+    def moved(self, output: Tensor, by: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The output with ``by`` (rows, units) added at every position, or at those in the mask."""
+        first_last, here = (0, -1), (self.rows, self.axis)
+        shape = output.movedim(here, first_last).shape
+        step = by.to(output.dtype)[:, None, :]
+        step = step if mask is None else step * mask.to(step)[:, :, None]
+        return (self.by_position(output) + step).reshape(shape).movedim(first_last, here)
+
+    def mask_of(self, mask: Tensor | None, rows: int) -> Tensor | None:
+        """``mask`` where it is one of this layer's positions."""
+        return mask if mask is not None and mask.shape == (rows, self.positions) else None
+
+
+def width_of(module: nn.Module) -> tuple[int, bool] | None:
+    """Units that a module gives, and whether they come before the positions; None where it says nothing of it."""
+    for kind, name in _CHANNELS:
+        if isinstance(module, kind):
+            return int(getattr(module, name)), True
+    for kind, name in _FEATURES:
+        if isinstance(module, kind):
+            return int(getattr(module, name)), False
+    if isinstance(module, nn.RNNBase):
+        return (module.proj_size or module.hidden_size) * (2 if module.bidirectional else 1), False
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        return int(module.normalized_shape[-1]), False
+    return None
+
+
+def layer_of(
+    name: str, of_two: torch.Size, of_three: torch.Size, hint: tuple[int, bool] | None, axis: int | None
+) -> Layer:
+    """The layer whose output has these shapes for two and for three rows.
+
+    ``hint`` is what `width_of` says of the module that last gave numbers before it; ``axis`` overrules it.
+
+    Raises
+    ------
+    InputError
+        If no axis is that of the rows, or no other that of the units.
+    """
+    changed = [i for i, (two, three) in enumerate(zip(of_two, of_three, strict=True)) if two != three]
+    if len(of_two) < 2 or len(changed) != 1 or (of_two[changed[0]], of_three[changed[0]]) != (2, 3):
+        raise InputError(
+            f"layer {name!r} must give (rows, units), with positions of its own or without, got {tuple(of_three)} for"
+            " 3 rows; choose another layer."
+        )
+    rows = changed[0]
+    others = [i for i in range(len(of_two)) if i != rows]
+    if axis is not None:
+        axis = axis % len(of_two)
+        if axis == rows:
+            raise InputError(f"axis {axis} of layer {name!r} is that of the rows, not of the units.")
+    else:
+        axis = _unit_axis(of_two, others, hint)
+    return Layer(name, of_two[axis], tuple(of_two[i] for i in others), rows, axis)
+
+
+def _unit_axis(shape: torch.Size, others: list[int], hint: tuple[int, bool] | None) -> int:
+    if hint is not None:
+        width, first = hint
+        fitting = [i for i in (others if first else reversed(others)) if shape[i] == width]
+        if fitting:
+            return fitting[0]
+    return others[0] if len(others) >= 3 else others[-1]

@@ -1,0 +1,187 @@
+"""What there is to see in a network: two short passes over it, and the layers an audit looks at by default."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from fairheads.activations.layers import Layer, layer_of, width_of
+from fairheads.activations.places import Path, Place, find_layer, float_tensors
+from fairheads.errors import InputError
+from fairheads.nets.final import linear_layers
+
+_NONLINEARITIES = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Tanh,
+    nn.Hardswish,
+    nn.Softplus,
+    nn.PReLU,
+    nn.Mish,
+    nn.CELU,
+    nn.GLU,
+)
+
+
+def default_modules(module: nn.Module) -> tuple[str, ...]:
+    """Names of the modules whose outputs an audit looks at by default, in the order of registration.
+
+    Of a network of repeated blocks (a residual network, a transformer) the blocks; else the activation functions and
+    recurrent layers that are modules; else the linear layers but the last.
+    """
+    named = [(name, part) for name, part in module.named_modules() if name]
+    blocks = _blocks(module)
+    if blocks:
+        return blocks
+    active = tuple(name for name, part in named if isinstance(part, (*_NONLINEARITIES, nn.RNNBase)))
+    return active or tuple(name for name, part in named if isinstance(part, nn.Linear))[:-1]
+
+
+def _blocks(module: nn.Module) -> tuple[str, ...]:
+    """Modules with parts and parameters of a class that stands at least twice in lists, outermost first."""
+    linear = list(linear_layers(module))
+    head = linear[-1] if linear else ""
+    found: list[tuple[str, type]] = []
+    for name, part in module.named_modules():
+        if not isinstance(part, nn.Sequential | nn.ModuleList):
+            continue
+        for own, child in part.named_children():
+            full = f"{name}.{own}" if name else own
+            inside = any(full.startswith(f"{block}.") for block, _ in found)
+            composite = any(True for _ in child.children()) and any(True for _ in child.parameters())
+            if composite and not inside and not isinstance(child, nn.ModuleList) and not head.startswith(f"{full}."):
+                found.append((full, type(child)))
+    often = Counter(kind for _, kind in found)
+    return tuple(name for name, kind in found if often[kind] > 1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One call of a module: the shapes of its tensors of floats, and what gave numbers last."""
+
+    module: str
+    call: int
+    shapes: Mapping[Path, torch.Size]
+    hint: tuple[int, bool] | None
+
+
+class Survey:
+    """The shapes of every call of some modules, from a pass over two rows and one over three.
+
+    Parameters
+    ----------
+    module : nn.Module
+    modules : sequence of str
+        Dotted paths.
+    run : callable
+        Takes a number of rows and runs so many through the module.
+    axes : mapping of str to int
+        Axes of the units by dotted path, where they are known.
+    """
+
+    def __init__(
+        self, module: nn.Module, modules: Sequence[str], run: Callable[[int], object], axes: Mapping[str, int]
+    ) -> None:
+        self._axes = axes
+        self._two, self._three = (_watched(module, modules, run, rows) for rows in (2, 3))
+
+    def places(self, modules: Sequence[str]) -> tuple[Place, ...]:
+        """Every call of these modules, in the order of the pass."""
+        calls = Counter(seen.module for seen in self._two)
+        return tuple(
+            Place(seen.module, None if calls[seen.module] == 1 else seen.call)
+            for seen in self._two
+            if seen.module in modules
+        )
+
+    def paths(self, place: Place) -> tuple[Path, ...]:
+        """Keys of all tensors of floats at a place, whatever its own."""
+        return tuple(self._seen(place, self._two).shapes)
+
+    def layer(self, place: Place) -> Layer:
+        """The units at a place.
+
+        Raises
+        ------
+        InputError
+            If there is no such call or tensor, or it has no rows or no units.
+        """
+        two, three = self._seen(place, self._two), self._seen(place, self._three)
+        path = place.path or next(iter(two.shapes), ())
+        if path not in two.shapes or path not in three.shapes:
+            raise InputError(f"layer {str(place)!r} returns no tensor of floats; choose another layer.")
+        return layer_of(str(place), two.shapes[path], three.shapes[path], two.hint, self._axes.get(place.module))
+
+    @staticmethod
+    def _seen(place: Place, passes: Sequence[_Seen]) -> _Seen:
+        calls = [seen for seen in passes if seen.module == place.module]
+        number = place.call or 1
+        if len(calls) < number:
+            times = "never" if not calls else f"{len(calls)} times"
+            raise InputError(f"layer {place.module!r} is called {times} in a pass; there is no {str(place)!r} to see.")
+        return calls[number - 1]
+
+
+def _watched(module: nn.Module, modules: Sequence[str], run: Callable[[int], object], rows: int) -> list[_Seen]:
+    seen: list[_Seen] = []
+    hint: tuple[int, bool] | None = None
+
+    def hinting(width: tuple[int, bool]) -> Callable[..., None]:
+        def hook(*_args: object) -> None:
+            nonlocal hint
+            hint = width
+
+        return hook
+
+    def seeing(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            call = 1 + sum(each.module == name for each in seen)
+            seen.append(_Seen(name, call, {path: t.shape for path, t in float_tensors(output)}, hint))
+
+        return hook
+
+    with ExitStack() as handles:
+        for part in module.modules():
+            width = width_of(part)
+            if width is not None:
+                handles.callback(part.register_forward_hook(hinting(width)).remove)
+        for name in dict.fromkeys(modules):
+            handles.callback(find_layer(module, name).register_forward_hook(seeing(name)).remove)
+        run(rows)
+    return seen
+
+
+def default_layers(survey: Survey, modules: Sequence[str], reaches: Callable[[Layer], bool]) -> tuple[Layer, ...]:
+    """The layers at the default modules in the order of a pass: every call of each, of several tensors the first that
+    reaches the output.
+
+    Left out are modules that a pass never calls, those that give no units, and layers that change nothing in the output
+    while others do.
+    """
+    found: list[Layer] = []
+    idle: list[Layer] = []
+    for place in survey.places(modules):
+        paths = survey.paths(place)
+        offered = [place] if len(paths) < 2 else [Place(place.module, place.call, path) for path in paths]
+        layers = [layer for each in offered if (layer := _tried(survey, each)) is not None]
+        reaching = [layer for layer in layers if reaches(layer)]
+        found += reaching[:1]
+        idle += layers[:1] if not reaching else []
+    return tuple(found or idle)
+
+
+def _tried(survey: Survey, place: Place) -> Layer | None:
+    try:
+        return survey.layer(place)
+    except InputError:
+        return None
