@@ -15,7 +15,7 @@ from fairheads.data import Dataset, RowRecord, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.models import Bundle, load_bundle, weights_digest
-from fairheads.pathways import SAMPLE, analyze_pathways
+from fairheads.pathways import SAMPLE, analyze_pathways, survey
 from fairheads.results import AuditReport, DataInfo, DisparityReport, GroupShare, ModelInfo, Number, undefined
 from fairheads.sums import Cells, Tally
 from fairheads.twins import TwinRecipe

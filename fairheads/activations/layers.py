@@ -19,6 +19,8 @@ _FEATURES: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Linear, "out_features"),
     (nn.Embedding, "embedding_dim"),
     (nn.MultiheadAttention, "embed_dim"),
+    (nn.LayerNorm, "normalized_shape"),
+    (nn.RMSNorm, "normalized_shape"),
 )
 
 
@@ -88,18 +90,34 @@ class Layer:
         return mask if mask is not None and mask.shape == (rows, self.positions) else None
 
 
+def kind_of(module: nn.Module) -> type[nn.Module] | str:
+    """The class of a module; of a module in an exported graph that of the one it was made from, or its name."""
+    name = getattr(module, "_ty", None)  # torch.export keeps it so
+    if not isinstance(name, str):
+        return type(module)
+    kind = getattr(nn, name.rpartition(".")[2], None) if name.startswith("torch.nn.") else None
+    return kind if isinstance(kind, type) else name
+
+
+def is_one_of(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a module, or the one that it was exported from, is of one of these classes."""
+    kind = kind_of(module)
+    return isinstance(kind, type) and issubclass(kind, kinds)
+
+
 def width_of(module: nn.Module) -> tuple[int, bool] | None:
     """Units that a module gives, and whether they come before the positions; None where it says nothing of it."""
-    for kind, name in _CHANNELS:
-        if isinstance(module, kind):
-            return int(getattr(module, name)), True
-    for kind, name in _FEATURES:
-        if isinstance(module, kind):
-            return int(getattr(module, name)), False
     if isinstance(module, nn.RNNBase):
         return (module.proj_size or module.hidden_size) * (2 if module.bidirectional else 1), False
-    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        return int(module.normalized_shape[-1]), False
+    for kinds, first in ((_CHANNELS, True), (_FEATURES, False)):
+        for kind, name in kinds:
+            if is_one_of(module, (kind,)):
+                width = getattr(module, name, None)
+                width = width[-1] if isinstance(width, tuple) else width
+                weight = getattr(module, "weight", None)  # what an exported module has left
+                if width is None and isinstance(weight, Tensor):
+                    width = weight.shape[1 if kind is nn.Embedding else 0]
+                return None if width is None else (int(width), first)
     return None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from fairheads.activations.devices import device_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, refuse_other_shape, tap_outputs
@@ -52,15 +53,25 @@ class Network(Protocol):
         """While open, each `forward` goes on from ``fn(output)`` of the layer; shape and type must stay."""
         ...
 
+    def gradient(
+        self, inputs: Mapping[str, Array], layer: str, shift: Array | None = None
+    ) -> tuple[NDArray[np.float64], Array]:
+        """Scores (n,) when the layer's output is moved by ``shift`` (n, units), and their derivatives by it (n, units).
+
+        Where ``gradients`` is False a `ConfigError`.
+        """
+        ...
+
 
 class TorchNetwork:
     """A torch module as a `Network`: eval mode, no gradients kept, and nothing left behind after a call.
 
     Parameters
     ----------
-    module : nn.Module
+    module : nn.Module or torch.export.ExportedProgram
         Takes the inputs in order and returns one logit a row, (n,) or (n, 1), or one a class, (n, classes); or what
-        Hugging Face's classifiers return. Inputs in floating point take the type of its weights.
+        Hugging Face's classifiers return. Inputs in floating point take the type of its weights. An exported graph must
+        take batches of any size (``dynamic_shapes``).
     layers : sequence of str, optional
         The layers to look at, by torch's dotted paths; see `Place` for modules that are called several times or return
         several tensors. By default the blocks of a network of repeated blocks, else the activation functions (ReLU,
@@ -98,14 +109,14 @@ class TorchNetwork:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: nn.Module | ExportedProgram,
         *,
         layers: Sequence[str] | None = None,
         favourable: int | None = None,
         unit_axes: Mapping[str, int] | None = None,
         token_mask: str = "attention_mask",
     ) -> None:
-        _refuse_closed(module)
+        module = _module_of(module)
         self.module, self.favourable = module, favourable
         self._given = None if layers is None else tuple(layers)
         self._axes = dict(unit_axes or {})
@@ -117,7 +128,7 @@ class TorchNetwork:
         self._mask: Tensor | None = None
         self._surveying = False
 
-    def twin(self, module: nn.Module, layers: Sequence[str] | None = None) -> TorchNetwork:
+    def twin(self, module: nn.Module | ExportedProgram, layers: Sequence[str] | None = None) -> TorchNetwork:
         """Another module of the same architecture, with the same settings."""
         return TorchNetwork(
             module, layers=layers, favourable=self.favourable, unit_axes=self._axes, token_mask=self._token_mask
@@ -149,13 +160,9 @@ class TorchNetwork:
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
         self._learn(inputs, self._open)
-        mask = inputs.get(self._token_mask)
-        self._mask = None if mask is None else torch.as_tensor(np.asarray(mask) != 0, device=self._device)
-        try:
+        with self._masked(inputs):
             score: NDArray[np.float64] = self._score(self._run(inputs)).double().cpu().numpy()
-            return score
-        finally:
-            self._mask = None
+        return score
 
     @contextmanager
     def tap(self, layers: Sequence[str]) -> Iterator[dict[str, Array]]:
@@ -184,6 +191,43 @@ class TorchNetwork:
 
         with self._opened([layer]), edit_outputs(self.module, layer, on_tensor):
             yield
+
+    def gradient(
+        self, inputs: Mapping[str, Array], layer: str, shift: Array | None = None
+    ) -> tuple[NDArray[np.float64], Array]:
+        (known,) = self._learn(inputs, [layer])
+        step: Tensor | None = None
+
+        def on_tensor(output: Tensor) -> Tensor:
+            nonlocal step
+            rows = output.shape[known.rows]
+            step = output.new_zeros((rows, known.units))
+            if shift is not None:
+                refuse_other_shape(layer, torch.as_tensor(shift).to(step), step)
+                step = torch.as_tensor(shift).to(step)
+            torch.set_grad_enabled(True)  # from here on: what comes before the layer needs no graph
+            step.requires_grad_()
+            return known.moved(output.detach(), step, known.mask_of(self._mask, rows))
+
+        # cuDNN has no derivative of recurrent layers in eval mode
+        without_cudnn = torch.backends.cudnn.flags(enabled=False)
+        edited = edit_outputs(self.module, layer, on_tensor)
+        with torch.enable_grad(), without_cudnn, self._masked(inputs), edited:
+            score = self._score(self._run(inputs))
+        if step is None or not score.requires_grad:
+            raise ConfigError(f"no gradient of the score by layer {layer!r} can be had; the network cuts it.")
+        (gradient,) = torch.autograd.grad(score.sum(), step, allow_unused=True, materialize_grads=True)
+        return score.detach().double().cpu().numpy(), gradient.float().cpu().numpy()
+
+    @contextmanager
+    def _masked(self, inputs: Mapping[str, Array]) -> Iterator[None]:
+        """While open, tokens that do not count are known."""
+        mask = inputs.get(self._token_mask)
+        self._mask = None if mask is None else torch.as_tensor(np.asarray(mask) != 0, device=self._device)
+        try:
+            yield
+        finally:
+            self._mask = None
 
     @contextmanager
     def _opened(self, names: Sequence[str]) -> Iterator[None]:
@@ -251,7 +295,10 @@ def _rows(inputs: Mapping[str, Array], n: int) -> dict[str, Array]:
     return {name: values[np.resize(np.arange(len(values)), n)] for name, values in inputs.items()}
 
 
-def _refuse_closed(module: nn.Module) -> None:
+def _module_of(module: nn.Module | ExportedProgram) -> nn.Module:
+    """The module itself, or the modules of an exported graph; refuses what cannot be looked into."""
+    if isinstance(module, ExportedProgram):
+        return torch.export.unflatten(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise ConfigError("a TorchScript module cannot be looked into; pass the original nn.Module.")
     name = type(module).__name__
@@ -261,13 +308,16 @@ def _refuse_closed(module: nn.Module) -> None:
         raise ConfigError(f"a {name} runs copies of the network; pass its `module`.")
     if name == "FullyShardedDataParallel" or any(type(p).__name__ == "DTensor" for p in module.parameters()):
         raise ConfigError("the weights are spread over processes; gather them and pass the whole network.")
+    if isinstance(module, torch.fx.GraphModule) and "eval" in vars(module):
+        raise ConfigError("the module of an exported graph does not show its layers; pass the ExportedProgram itself.")
+    return module
 
 
 def as_network(
-    model: Network | nn.Module, *, layers: Sequence[str] | None = None, like: Network | None = None
+    model: Network | nn.Module | ExportedProgram, *, layers: Sequence[str] | None = None, like: Network | None = None
 ) -> Network:
     """``model`` itself if it is a `Network`, a torch module as a `TorchNetwork` with the settings of ``like``."""
-    if isinstance(model, nn.Module):
+    if isinstance(model, nn.Module | ExportedProgram):
         return like.twin(model, layers) if isinstance(like, TorchNetwork) else TorchNetwork(model, layers=layers)
     if isinstance(model, Network):
         return model

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fairheads.activations.layers import Layer, layer_of, width_of
+from fairheads.activations.layers import Layer, is_one_of, kind_of, layer_of, width_of
 from fairheads.activations.places import Path, Place, find_layer, float_tensors
 from fairheads.errors import InputError
-from fairheads.nets.final import linear_layers
 
-_NONLINEARITIES = (
+_ACTIVE = (
     nn.ReLU,
     nn.ReLU6,
     nn.LeakyReLU,
@@ -30,6 +29,7 @@ _NONLINEARITIES = (
     nn.Mish,
     nn.CELU,
     nn.GLU,
+    nn.RNNBase,
 )
 
 
@@ -43,24 +43,24 @@ def default_modules(module: nn.Module) -> tuple[str, ...]:
     blocks = _blocks(module)
     if blocks:
         return blocks
-    active = tuple(name for name, part in named if isinstance(part, (*_NONLINEARITIES, nn.RNNBase)))
-    return active or tuple(name for name, part in named if isinstance(part, nn.Linear))[:-1]
+    active = tuple(name for name, part in named if is_one_of(part, _ACTIVE))
+    return active or tuple(name for name, part in named if is_one_of(part, (nn.Linear,)))[:-1]
 
 
 def _blocks(module: nn.Module) -> tuple[str, ...]:
     """Modules with parts and parameters of a class that stands at least twice in lists, outermost first."""
-    linear = list(linear_layers(module))
+    linear = [name for name, part in module.named_modules() if is_one_of(part, (nn.Linear,))]
     head = linear[-1] if linear else ""
-    found: list[tuple[str, type]] = []
+    found: list[tuple[str, type | str]] = []
     for name, part in module.named_modules():
-        if not isinstance(part, nn.Sequential | nn.ModuleList):
-            continue
         for own, child in part.named_children():
             full = f"{name}.{own}" if name else own
+            listed = is_one_of(part, (nn.Sequential, nn.ModuleList)) or (hasattr(part, "_ty") and own.isdigit())
             inside = any(full.startswith(f"{block}.") for block, _ in found)
             composite = any(True for _ in child.children()) and any(True for _ in child.parameters())
-            if composite and not inside and not isinstance(child, nn.ModuleList) and not head.startswith(f"{full}."):
-                found.append((full, type(child)))
+            around_head = head.startswith(f"{full}.")
+            if listed and composite and not (inside or around_head or is_one_of(child, (nn.ModuleList,))):
+                found.append((full, kind_of(child)))
     often = Counter(kind for _, kind in found)
     return tuple(name for name, kind in found if often[kind] > 1)
 

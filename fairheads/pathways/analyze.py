@@ -65,7 +65,8 @@ def analyze_pathways(
     reference : str, optional
         Name of the reference group; by default the largest.
     layers : sequence of str, optional
-        Layers to look at, named as `fairheads.activations.Place` says; by default those of `Network.survey`. More layers widen the simultaneous intervals.
+        Layers to look at, named as `fairheads.activations.Place` says; by default those of `Network.survey`. More
+        layers widen the simultaneous intervals.
     sample : int
         Rows that interventions and their intervals run on, drawn with ``seed``, fewer where their
         activations would take more than 256 MB. More rows narrow the intervals and cost time in proportion.
