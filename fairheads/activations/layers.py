@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fairheads.errors import InputError
+from fairheads.errors import ConfigError, InputError
 
 _CHANNELS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.modules.conv._ConvNd, "out_channels"),
@@ -132,6 +132,8 @@ def layer_of(
     ------
     InputError
         If no axis is that of the rows, or no other that of the units.
+    ConfigError
+        If ``axis`` is that of the rows.
     """
     changed = [i for i, (two, three) in enumerate(zip(of_two, of_three, strict=True)) if two != three]
     if len(of_two) < 2 or len(changed) != 1 or (of_two[changed[0]], of_three[changed[0]]) != (2, 3):
@@ -144,7 +146,7 @@ def layer_of(
     if axis is not None:
         axis = axis % len(of_two)
         if axis == rows:
-            raise InputError(f"axis {axis} of layer {name!r} is that of the rows, not of the units.")
+            raise ConfigError(f"axis {axis} of layer {name!r} is that of the rows, not of the units.")
     else:
         axis = _unit_axis(of_two, others, hint)
     return Layer(name, of_two[axis], tuple(of_two[i] for i in others), rows, axis)

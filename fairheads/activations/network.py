@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, runtime_checkable
@@ -116,6 +117,7 @@ class TorchNetwork:
         unit_axes: Mapping[str, int] | None = None,
         token_mask: str = "attention_mask",
     ) -> None:
+        self._exported = isinstance(module, ExportedProgram)
         module = _module_of(module)
         self.module, self.favourable = module, favourable
         self._given = None if layers is None else tuple(layers)
@@ -214,9 +216,9 @@ class TorchNetwork:
         edited = edit_outputs(self.module, layer, on_tensor)
         with torch.enable_grad(), without_cudnn, self._masked(inputs), edited:
             score = self._score(self._run(inputs))
-        if step is None or not score.requires_grad:
-            raise ConfigError(f"no gradient of the score by layer {layer!r} can be had; the network cuts it.")
-        (gradient,) = torch.autograd.grad(score.sum(), step, allow_unused=True, materialize_grads=True)
+            if step is None or not score.requires_grad:
+                raise ConfigError(f"no gradient of the score by layer {layer!r} can be had; the network cuts it.")
+            (gradient,) = torch.autograd.grad(score.sum(), step, allow_unused=True, materialize_grads=True)
         return score.detach().double().cpu().numpy(), gradient.float().cpu().numpy()
 
     @contextmanager
@@ -262,7 +264,14 @@ class TorchNetwork:
         given = [torch.tensor(values, device=self._device) for values in inputs.values()]
         given = [values.to(dtype) if values.is_floating_point() else values for values in given]
         with evaluation_state(self.module), torch.autocast(self._device.type, enabled=False):
-            output: object = self.module(*given)
+            try:
+                output: object = self.module(*given)
+            except RuntimeError as error:
+                if self._exported and "dynamic_shapes" in str(error):
+                    raise ConfigError(
+                        "the graph was exported for batches of another size; export it with `dynamic_shapes`."
+                    ) from error
+                raise
         return output
 
     def _score(self, output: object) -> Tensor:
@@ -298,7 +307,9 @@ def _rows(inputs: Mapping[str, Array], n: int) -> dict[str, Array]:
 def _module_of(module: nn.Module | ExportedProgram) -> nn.Module:
     """The module itself, or the modules of an exported graph; refuses what cannot be looked into."""
     if isinstance(module, ExportedProgram):
-        return torch.export.unflatten(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own about its own
+            return torch.export.unflatten(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise ConfigError("a TorchScript module cannot be looked into; pass the original nn.Module.")
     name = type(module).__name__
