@@ -189,15 +189,12 @@ def decision_gap(score: Floats, member: Mask) -> float:
     return float((score[member] > 0).mean() - (score[~member] > 0).mean())
 
 
-def point_effects(
-    network: Network, sample: Sample, layer: LayerData, fits: Fits, left_out: int | None = None
+def effects_of(
+    sample: Sample, made: Shifts, swapped: Floats, erased: Floats, left_out: int | None = None
 ) -> PointEffects:
-    """Both interventions at one layer with these fits, measured on all rows but block ``left_out``."""
-    made = shifts(sample, layer, fits)
+    """The effects that these scores after swap and after erasure show, on all rows but block ``left_out``."""
     keep = sample.without(left_out)
     moved = keep & made.covered
-    swapped = shifted_scores(network, sample, layer.name, made.swap)
-    erased = shifted_scores(network, sample, layer.name, made.erasure)
     base, member = sample.score, sample.member
     sd = float(base[keep].std()) or float("nan")
     as_group, as_reference = np.where(member, base, swapped), np.where(member, swapped, base)
@@ -209,3 +206,10 @@ def point_effects(
         flips=(as_group > 0) != (as_reference > 0),
         shifts=made,
     )
+
+
+def point_effects(network: Network, sample: Sample, layer: LayerData, fits: Fits) -> PointEffects:
+    """Both interventions at one layer with these fits."""
+    made = shifts(sample, layer, fits)
+    swapped, erased = (shifted_scores(network, sample, layer.name, by) for by in (made.swap, made.erasure))
+    return effects_of(sample, made, swapped, erased)

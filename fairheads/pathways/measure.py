@@ -18,11 +18,14 @@ from fairheads.pathways.effects import (
     PointEffects,
     Shifts,
     decision_gap,
+    effects_of,
     fits_of,
     merit_of,
     point_effects,
+    shifts,
 )
 from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
+from fairheads.pathways.response import response_near
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, shifted_scores
 from fairheads.results import MeritCurve
 
@@ -89,18 +92,17 @@ def measure_layer(network: Network, sample: Sample, name: str, control: Mask, si
     """Both interventions and all probes at one layer, with the 20 replicates that refit everything."""
     layer = LayerData.of(sample, name, sample.activations[name], control)
     full = fits_of(sample, layer)
-    effects = point_effects(network, sample, layer, full)
-    point = _point(effects, probe_aucs(sample, layer, control), sample.without(None), sign)
-    replicates = [
-        _point(
-            point_effects(network, sample, layer, fits_of(sample, layer, b, full), b),
-            probe_aucs(sample, layer, control, b),
-            sample.without(b),
-            sign,
-        )
-        for b in range(JACKKNIFE_BLOCKS)
-    ]
-    made = effects.shifts
+    made = shifts(sample, layer, full)
+    swapped, erased = (response_near(network, sample, name, by) for by in (made.swap, made.erasure))
+
+    def measured(left_out: int | None) -> tuple[PointEffects, list[float]]:
+        refitted = made if left_out is None else shifts(sample, layer, fits_of(sample, layer, left_out, full))
+        effects = effects_of(sample, refitted, swapped(refitted.swap), erased(refitted.erasure), left_out)
+        aucs = probe_aucs(sample, layer, control, left_out)
+        return effects, _point(effects, aucs, sample.without(left_out), sign)
+
+    effects, point = measured(None)
+    replicates = [measured(b)[1] for b in range(JACKKNIFE_BLOCKS)]
     group_before, merit_before = readable_after_shift(sample, layer.h, made.merit)
     group_after, merit_after = readable_after_shift(sample, layer.h + made.erasure, made.merit)
     identity = shifted_scores(network, sample, name, np.zeros_like(layer.h))

@@ -1,0 +1,81 @@
+"""Intervals by the derivative of the response are those of running on from every refitted move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fairheads.activations import TorchNetwork
+from fairheads.constraints import demographic_parity
+from fairheads.nets import MLP
+from fairheads.pathways.effects import LayerData, fits_of, shifts
+from fairheads.pathways.intervals import jackknife_se
+from fairheads.pathways.measure import measure_layer
+from fairheads.pathways.response import response_near, shifted_gradients
+from fairheads.pathways.sample import collect, shifted_scores
+from fairheads.planted import synthetic
+from fairheads.training import Penalized, Unconstrained, train
+
+
+class WithoutGradients(TorchNetwork):
+    gradients = False
+
+
+def trained(activation: str, weight: float) -> MLP:
+    net = MLP(8, hidden=(32, 32, 32), activation=activation, seed=3)
+    objective = Penalized(demographic_parity(), weight) if weight else Unconstrained()
+    train(net, synthetic(6000, seed=0), objective, epochs=15, seed=3)
+    return net
+
+
+@pytest.mark.parametrize(("activation", "weight"), [("relu", 0.0), ("relu", 10.0), ("gelu", 10.0)])
+def test_standard_errors_are_those_of_running_on(activation: str, weight: float) -> None:
+    net, data = trained(activation, weight), synthetic(4000, seed=1)
+    member = data.group == 1
+    names = TorchNetwork(net).layers()
+    for name in names:
+        near, exact = (
+            measure_layer(network, collect(network, data, member, names, 0), name, member, -1)
+            for network in (TorchNetwork(net), WithoutGradients(net))
+        )
+        assert near.point == pytest.approx(exact.point, abs=1e-6)
+        for quantity in ("swap", "erasure", "flips"):
+            here, there = (m.column(quantity) for m in (near, exact))
+            np.testing.assert_allclose(here, there, atol=0.003)
+            np.testing.assert_allclose(jackknife_se(here[:, None]), jackknife_se(there[:, None]), rtol=0.03)
+            assert jackknife_se(there[:, None])[0] > 0.002  # there is something to compare
+
+
+def test_a_response_is_exact_at_its_move_and_of_first_order_around_it() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1))
+    network, data = TorchNetwork(net.double()), synthetic(1100, seed=0)
+    sample = collect(network, data, data.group == 1, ["1"], 0)
+    sample = replace(sample, activations={"1": sample.activations["1"]})
+    layer = LayerData.of(sample, "1", sample.activations["1"], sample.member)
+    made = shifts(sample, layer, fits_of(sample, layer))
+    response = response_near(network, sample, "1", made.swap)
+    np.testing.assert_allclose(response(made.swap), shifted_scores(network, sample, "1", made.swap), atol=1e-12)
+    direction = np.random.default_rng(0).normal(size=made.swap.shape).astype(np.float32)
+    errors = [
+        np.abs(
+            response(made.swap + size * direction) - shifted_scores(network, sample, "1", made.swap + size * direction)
+        ).max()
+        for size in (np.float32(0.1), np.float32(0.01))
+    ]
+    assert errors[1] < errors[0] / 50  # of second order: a tenth of the way, a hundredth of the error
+    assert errors[0] > 1e-3
+
+
+def test_gradients_of_all_blocks_are_in_the_order_of_the_rows() -> None:
+    net, data = MLP(8, hidden=(6,), seed=0), synthetic(1100, seed=0)
+    network = TorchNetwork(net)
+    sample = collect(network, data, data.group == 1, ["backbone.1"], 0)
+    still = np.zeros((len(data), 6), np.float32)
+    score, gradient = shifted_gradients(network, sample, "backbone.1", still)
+    np.testing.assert_array_equal(score, sample.score)
+    np.testing.assert_allclose(gradient, np.broadcast_to(net.head.weight.detach().numpy(), gradient.shape), atol=1e-7)
