@@ -2,5 +2,7 @@
 
 from fairheads.planted.data import synthetic
 from fairheads.planted.head import plant_head
+from fairheads.planted.truth import true_effect
+from fairheads.planted.world import World
 
-__all__ = ["plant_head", "synthetic"]
+__all__ = ["World", "plant_head", "synthetic", "true_effect"]
