@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairheads.pathways.conditions import Background, Case, twin_summary
+from fairheads.pathways.case import Background, Case
+from fairheads.pathways.conditions import twin_summary
 from fairheads.pathways.measure import QUANTITIES, LayerMeasure, TwinMeasure
 from fairheads.pathways.verdict import judge
 from fairheads.results import MeritCurve, Number, PathwayReport

@@ -10,7 +10,7 @@ from scipy import linalg
 
 from fairheads.metrics import auc_within, stratified_difference
 from fairheads.monitor.sample import Pair
-from fairheads.pathways.analyze import MIN_COVERED
+from fairheads.pathways.case import MIN_COVERED
 from fairheads.pathways.effects import LIVE
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.readout import RIDGE, logistic, readout

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fairheads.data import Batch, Dataset, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import difference_interval
-from fairheads.pathways.analyze import MIN_CLASS, MIN_ROWS
 from fairheads.pathways.effects import FINE_BINS
+from fairheads.pathways.pair import MIN_CLASS, MIN_ROWS
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, jackknife_blocks
 
 Floats = NDArray[np.float64]

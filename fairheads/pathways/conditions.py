@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from fairheads.pathways.case import Case
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical, simultaneous_critical
-from fairheads.pathways.measure import InputMeasure, LayerMeasure, TwinMeasure
+from fairheads.pathways.measure import LayerMeasure
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS
 from fairheads.results import Evidence, Number, TwinSummary, undefined
 
@@ -43,40 +44,6 @@ COVERED = 0.9
 
 OVERFITTING = 0.02
 """Largest difference of the generalisation gap (AUC within groups) from the twins'."""
-
-
-@dataclass(frozen=True)
-class Background:
-    """What is known about training: None where it is not.
-
-    ``rows_disjoint``: the audited rows are no training rows. ``twins_matched``: the twins were trained on the model's
-    own rows. ``generalisation_gap``: the model's training minus held-out AUC within groups, and the twins' mean.
-    """
-
-    rows_disjoint: bool | None = None
-    twins_matched: bool | None = None
-    generalisation_gap: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One group against its reference: everything measured, nothing judged."""
-
-    group: str
-    reference: str
-    n: int
-    orientation: int
-    base_rate_gap: Number
-    gap: float
-    layers: tuple[LayerMeasure, ...]
-    auc_within: Floats
-    inputs: InputMeasure | None
-    twins: tuple[TwinMeasure, ...]
-    row_id: NDArray[np.int64]
-    tap_is_inert: bool
-    background: Background
-    untestable: str | None
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairheads.pathways.conditions import KINDS, RETENTION, UNITS, Bounds, Case, layer_checks, twin_summary
+from fairheads.pathways.case import Case
+from fairheads.pathways.conditions import KINDS, RETENTION, UNITS, Bounds, layer_checks, twin_summary
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.measure import QUANTITIES
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS

@@ -40,6 +40,7 @@ def response_near(network: Network, sample: Sample, layer: str, shift: Moves) ->
     score, gradient = shifted_gradients(network, sample, layer, shift)
 
     def response(moved: Moves) -> Floats:
-        return score + np.einsum("nu,nu->n", gradient, moved - shift, dtype=np.float64)
+        change: Floats = np.einsum("nu,nu->n", gradient, moved - shift, dtype=np.float64)
+        return score + change
 
     return response

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from fairheads.pathways.case import Case
 from fairheads.pathways.conditions import (
     KINDS,
     RETENTION,
     TWINS_MATCHED,
     Bounds,
-    Case,
     bounds_of,
     general_checks,
     layer_checks,

@@ -1,0 +1,110 @@
+"""The rows of a group and of its reference that an analysis looks at, and what their labels say before any network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairheads.data import Dataset
+from fairheads.errors import ConfigError, InputError
+from fairheads.metrics import difference_interval
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask
+from fairheads.results import Number
+
+MIN_ROWS = 2 * JACKKNIFE_BLOCKS
+"""Fewest rows of either group."""
+
+MIN_CLASS = 10
+"""Fewest rows of either group with either label."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Sampled rows of a group and its reference, and the seed of every random choice about them.
+
+    ``orientation`` is the sign of the gap in labels, 0 where its interval holds 0; ``sign`` is what effects are turned
+    by, never 0. ``control`` is membership shuffled, for probes that must find nothing.
+    """
+
+    data: Dataset
+    group: int
+    reference: int
+    seed: int
+    base_rate_gap: Number
+    orientation: int
+
+    @classmethod
+    def of(cls, data: Dataset, group: int, reference: int, sample: int, seed: int) -> Pair:
+        """At most ``sample`` rows of these two group codes, drawn with ``seed``."""
+        rows = np.flatnonzero((data.group == group) | (data.group == reference))
+        drawn = data.take(at_most(sample, rows, seed))
+        gap, orientation = _orientation(drawn.y, drawn.group == group)
+        return cls(drawn, group, reference, seed, gap, orientation)
+
+    @property
+    def member(self) -> Mask:
+        """True for rows of the group, False for the reference."""
+        return np.asarray(self.data.group == self.group)
+
+    @property
+    def control(self) -> Mask:
+        return np.random.default_rng(self.seed).permutation(self.member)
+
+    @property
+    def sign(self) -> int:
+        return self.orientation or (1 if self.base_rate_gap.value >= 0 else -1)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of the group and of the reference."""
+        return self.data.group_names[self.group], self.data.group_names[self.reference]
+
+    @property
+    def too_small(self) -> str | None:
+        """Why these rows are too few to say anything, None where they are not."""
+        for side, name in ((self.member, "group"), (~self.member, "reference")):
+            n, favourable = int(side.sum()), int(self.data.y[side].sum())
+            if n < MIN_ROWS:
+                return f"the {name} has {n} rows in the sample; at least {MIN_ROWS} are needed"
+            if min(favourable, n - favourable) < MIN_CLASS:
+                return f"the {name} has fewer than {MIN_CLASS} rows with one of the labels"
+        return None
+
+
+def at_most(most: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """These rows, or ``most`` of them drawn with ``seed``, in their order."""
+    return rows if len(rows) <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
+    """The code of every group that has rows, beside that of the reference (by default the largest group).
+
+    Raises
+    ------
+    ConfigError
+        If there is no group of that name.
+    InputError
+        If there is one group only, or a group has one row.
+    """
+    if reference is not None and reference not in data.group_names:
+        raise ConfigError(f"`reference` must be one of the groups {list(data.group_names)}, got {reference!r}.")
+    sizes = np.bincount(data.group, minlength=len(data.group_names))
+    against = int(sizes.argmax()) if reference is None else data.group_names.index(reference)
+    present = [code for code in range(len(sizes)) if sizes[code] > 0]
+    for code in {*present, against}:
+        if sizes[code] < 2:
+            rows = "one row" if sizes[code] else "no rows"
+            raise InputError(f"group {data.group_names[code]!r} has {rows}; nothing can be said about it.")
+    if len(present) < 2:
+        raise InputError(f"at least two groups are needed, got only {data.group_names[present[0]]!r}.")
+    return [(code, against) for code in present if code != against]
+
+
+def _orientation(y: NDArray[np.int64], member: Mask) -> tuple[Number, int]:
+    """The gap in recorded labels (group minus reference), and its sign, 0 where its interval holds 0."""
+    k1, n1, k0, n0 = (int(v) for v in (y[member].sum(), member.sum(), y[~member].sum(), (~member).sum()))
+    low, high = (float(v) for v in difference_interval(k1, n1, k0, n0))
+    gap = Number(value=k1 / n1 - k0 / n0, n=len(y), low=low, high=high)
+    return gap, 1 if low > 0 else -1 if high < 0 else 0
