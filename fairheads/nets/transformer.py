@@ -91,11 +91,10 @@ class Transformer(nn.Module):
             self.head = nn.Linear(width, outputs)
 
     def forward(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        mask = torch.ones_like(tokens) if attention_mask is None else attention_mask
-        stream = self.stem(tokens, mask)
+        stream = self.stem(tokens, attention_mask)
         for block in self.blocks:
-            stream = block(stream, mask)
-        logits: Tensor = self.head(self.pool(stream, mask))
+            stream = block(stream, attention_mask)
+        logits: Tensor = self.head(self.pool(stream, attention_mask))
         return logits
 
 
@@ -107,7 +106,7 @@ class TokenEmbedding(nn.Module):
         self.token, self.position = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
         nn.init.normal_(self.position.weight, std=0.1)
 
-    def forward(self, tokens: Tensor, _mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, _mask: Tensor | None = None) -> Tensor:
         places = torch.arange(tokens.shape[1], device=tokens.device)
         stream: Tensor = self.token(tokens) + self.position(places)
         return stream
@@ -123,17 +122,17 @@ class EncoderBlock(nn.Module):
         self.query_key_value, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
-    def forward(self, stream: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, stream: Tensor, mask: Tensor | None = None) -> Tensor:
         stream = stream + self.attention(self.norm_attention(stream), mask)
         out: Tensor = stream + self.feed(self.norm_feed(stream))
         return out
 
-    def attention(self, stream: Tensor, mask: Tensor) -> Tensor:
+    def attention(self, stream: Tensor, mask: Tensor | None = None) -> Tensor:
         """Every token's mean of the others' values, by the fit of its query to their keys."""
         n, t, width = stream.shape
         parts = self.query_key_value(stream).reshape(n, t, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        hidden = (1 - mask.to(stream.dtype))[:, None, None, :] * HIDDEN_TOKEN
+        hidden = None if mask is None else (1 - mask.to(stream.dtype))[:, None, None, :] * HIDDEN_TOKEN
         found = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
         out: Tensor = self.mix(found.transpose(1, 2).reshape(n, t, width))
         return out
@@ -146,7 +145,14 @@ class MeanOverTokens(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, stream: Tensor, mask: Tensor) -> Tensor:
-        weight = mask.to(stream.dtype)[:, :, None]
-        features: Tensor = (self.norm(stream) * weight).sum(1) / weight.sum(1).clamp(min=1)
+    def forward(self, stream: Tensor, mask: Tensor | None = None) -> Tensor:
+        features: Tensor = mean_over_tokens(self.norm(stream), mask)
         return features
+
+
+def mean_over_tokens(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean (n, width) of values (n, t, width) over the tokens that count; 0 where none does."""
+    if mask is None:
+        return values.mean(1)
+    weight = mask.to(values.dtype)[:, :, None]
+    return (values * weight).sum(1) / weight.sum(1).clamp(min=1)

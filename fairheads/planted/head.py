@@ -1,13 +1,20 @@
-"""A network with a known second head: two units per layer that carry an estimate of the group to the output."""
+"""A network with a known second head: units in every layer that carry an estimate of the group to the output."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError
 from fairheads.nets import MLP
+from fairheads.planted.carried import carried
+from fairheads.planted.estimate import GroupEstimate
+from fairheads.planted.wired import depth_of
+from fairheads.planted.wiring import Wiring, straight
 
 
 def plant_head(net: MLP, data: Dataset, *, group: str, strength: float) -> MLP:
@@ -36,36 +43,68 @@ def plant_head(net: MLP, data: Dataset, *, group: str, strength: float) -> MLP:
     ConfigError
         If the network is not a ReLU MLP with one output, or there is no such group.
     """
-    if net.config["activation"] != "relu" or net.config["outputs"] != 1:
+    if not _is_plain(net):
         raise ConfigError("a head can be planted in an MLP of ReLU units with one output.")
-    if group not in data.group_names:
-        raise ConfigError(f"`group` must be one of {list(data.group_names)}, got {group!r}.")
-    weight, bias = _estimate(data, data.group_names.index(group))
-    planted = MLP(net.config["in_features"], hidden=[width + 2 for width in net.config["hidden"]])
+    return _widened(net, GroupEstimate(data, group), straight(depth_of(net)).scaled(strength))
+
+
+def plant(net: nn.Module, estimate: GroupEstimate, wiring: Wiring) -> nn.Module:
+    """A copy of a network with more units per layer, wired to an estimate of a group.
+
+    Its logit is the old one plus ``wiring.contribution(estimate)``. The planted units are the last ones of every layer;
+    layers keep their names. An MLP of ReLU units stays one; in other networks the units are channels that blocks pass
+    on beside their own.
+
+    Parameters
+    ----------
+    net : nn.Module
+        `MLP`, `ResNet` or `Transformer` with one output.
+    estimate : GroupEstimate
+        Of the inputs that the network takes.
+    wiring : Wiring
+        As deep as the network.
+
+    Raises
+    ------
+    ConfigError
+        If the network is of another class or depth.
+    """
+    if len(wiring.widths) != depth_of(net):
+        raise ConfigError(f"`wiring` must be {depth_of(net)} layers deep like the network, got {len(wiring.widths)}.")
+    if isinstance(net, MLP) and _is_plain(net):
+        return _widened(net, estimate, wiring)
+    return carried(net, estimate, wiring)
+
+
+def _is_plain(net: MLP) -> bool:
+    return bool(net.config["activation"] == "relu" and net.config["outputs"] == 1)
+
+
+def _widened(net: MLP, estimate: GroupEstimate, wiring: Wiring) -> MLP:
+    """The wiring as weights of a wider MLP."""
+    hidden = [width + more for width, more in zip(net.config["hidden"], wiring.widths, strict=True)]
+    planted = MLP(net.config["in_features"], hidden=hidden)
     old = [part for part in net.backbone if isinstance(part, nn.Linear)]
     new = [part for part in planted.backbone if isinstance(part, nn.Linear)]
-    signs = torch.tensor([1.0, -1.0])
+    slopes = _tensor(wiring.slopes)
+    steps = [(slopes[:, None] * estimate.weight, slopes * estimate.bias + _tensor(wiring.offsets))]
+    steps += [(_tensor(matrix), _tensor(vector)) for matrix, vector in wiring.steps]
+    steps += [(_tensor(wiring.out)[None], torch.tensor([wiring.constant]))]
     with torch.no_grad():
-        for depth, (before, after) in enumerate(zip((*old, net.head), (*new, planted.head), strict=True)):
+        for before, after, (matrix, vector) in zip((*old, net.head), (*new, planted.head), steps, strict=True):
             after.weight.zero_()
-            after.bias.zero_()
             after.weight[: before.out_features, : before.in_features] = before.weight
             after.bias[: before.out_features] = before.bias
             if after is planted.head:
-                after.weight[0, before.in_features :] = strength * signs
-            elif depth == 0:
-                after.weight[before.out_features :] = signs[:, None] * weight
-                after.bias[before.out_features :] = signs * bias
+                after.weight[:, before.in_features :] = matrix
+                after.bias.add_(vector)
             else:
-                after.weight[before.out_features :, before.in_features :] = torch.eye(2)
+                # The first layer reads the inputs, every other one the planted units before it.
+                start = 0 if before is old[0] else before.in_features
+                after.weight[before.out_features :, start:] = matrix
+                after.bias[before.out_features :] = vector
     return planted.eval()
 
 
-def _estimate(data: Dataset, code: int) -> tuple[Tensor, Tensor]:
-    """Centred least-squares estimate of membership from the inputs: weight (d,) and bias."""
-    x = torch.as_tensor(next(iter(data.inputs.values()))).double()
-    member = torch.as_tensor(data.group == code).double()
-    centred = x - x.mean(0)
-    ridge = 1e-6 * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
-    weight = torch.linalg.solve(centred.T @ centred + ridge, centred.T @ (member - member.mean()))
-    return weight.float(), (-(x.mean(0) @ weight)).float()
+def _tensor(values: NDArray[Any]) -> Tensor:
+    return torch.as_tensor(values, dtype=torch.float32)
