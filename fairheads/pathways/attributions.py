@@ -1,0 +1,198 @@
+"""What each part of an input adds to linear readouts of a layer: integrated gradients, or occlusion without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fairheads.activations import Layer, Network, TorchNetwork, device_of, edit_outputs, evaluation_state, tap_outputs
+from fairheads.activations.layers import is_one_of
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Inputs = Mapping[str, Array]
+
+STEPS = 32
+"""Points on the path of integrated gradients. The error falls with their number, the cost grows with it."""
+
+ELEMENTS = 2**20
+"""Numbers of input in one pass along the paths: bounds the memory, whatever the rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attributed:
+    """What an input adds to two readouts: ``parts`` (n, ..., 2) as the input is shaped, and their true sum (n, 2).
+
+    ``total`` is the readout at the input minus the readout at the baseline. Tokens have one value each.
+    """
+
+    parts: Floats
+    total: Floats
+
+
+def integrated_gradients(
+    network: TorchNetwork, layer: Layer, inputs: Inputs, key: str, start: Array, weights: Floats, *, steps: int = STEPS
+) -> Attributed:
+    """Integrated gradients of two linear readouts of a layer along the straight path from a baseline to the input.
+
+    ``(x - b) * mean over the path of d readout / d x``, which adds up to the readout at x minus that at b. Whole
+    numbers have no path: tokens are attributed at the output of their embedding, summed over its features.
+
+    Parameters
+    ----------
+    layer : Layer
+        Where the readouts read, as `Network.survey` says.
+    inputs : mapping of name to array
+        Rows as the network takes them.
+    key : str
+        The input that is attributed; the others stay as they are in each row.
+    start : array
+        The baseline: like ``inputs[key]`` or one row of it; of tokens a vector of the embedding (features,).
+    weights : array (units, 2)
+        Of the readouts, on pooled activations.
+
+    References
+    ----------
+    Sundararajan, Taly & Yan, Axiomatic Attribution for Deep Networks, ICML 2017; computed by captum.
+    """
+    from captum.attr import IntegratedGradients
+
+    embedding = token_embedding(network, inputs, key)
+    given = _tensors(network, inputs)
+    x = given[key] if embedding is None else _embedded(network, embedding, given)
+    baseline = torch.as_tensor(start).to(x).broadcast_to(x.shape)
+    mask = given.get(network._token_mask)
+    if embedding is not None and mask is not None:
+        baseline = torch.where(mask[:, :, None] != 0, baseline, x)  # what does not count gets 0
+    others = [values for name, values in given.items() if embedding is not None or name != key]
+    parts: list[list[Floats]] = [[], []]
+    total: list[Floats] = []
+    rows = max(1, ELEMENTS // (steps * max(x[0].numel(), 1)))
+    with _live_readouts(network, layer, tuple(given), key, embedding, weights) as readouts:
+        # Of a row each, captum takes one derivative a row, which costs four times as much as that of their sum.
+        methods = [IntegratedGradients(lambda *given, i=i: readouts(*given)[:, i].sum().reshape(1)) for i in (0, 1)]
+        for at in range(0, len(x), rows):
+            here, there, rest = x[at : at + rows], baseline[at : at + rows], [o[at : at + rows] for o in others]
+            for found, method in zip(parts, methods, strict=True):
+                made = method.attribute(here, there, additional_forward_args=tuple(rest) or None, n_steps=steps)
+                made = made.sum(-1) if embedding is not None else made
+                found.append(made.detach().double().cpu().numpy())
+            with torch.no_grad():
+                moved = readouts(here, *rest) - readouts(there, *rest)
+            total.append(moved.double().cpu().numpy())
+    return Attributed(np.stack([np.concatenate(p) for p in parts], axis=-1), np.concatenate(total))
+
+
+def occlusion(
+    network: Network, layer: Layer, inputs: Inputs, key: str, start: Array, weights: Floats, patches: Array
+) -> Attributed:
+    """What two linear readouts of a layer lose when one patch of the input at a time is replaced by the baseline.
+
+    Needs no gradients. The parts do not add up to the whole where the network lets patches interact.
+
+    Parameters
+    ----------
+    patches : array of int
+        Number of the patch of each element of a row, from 0. Elements of a patch are replaced together and share
+        what it adds in equal parts.
+
+    Other parameters are those of `integrated_gradients`; ``start`` is always like ``inputs[key]`` or one row of it.
+
+    References
+    ----------
+    Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014; computed by captum.
+    """
+    from captum.attr import FeatureAblation
+
+    names = [name for name in inputs if name != key]
+    # A float64 carries every token id and every float32 there is, and captum would fill whole numbers with nothing.
+    x = torch.as_tensor(np.asarray(inputs[key], np.float64))
+    baseline = torch.as_tensor(np.asarray(start, np.float64)).broadcast_to(x.shape)
+    others = tuple(torch.as_tensor(np.asarray(inputs[name])) for name in names)
+
+    def readouts(values: Tensor, *rest: Tensor) -> Tensor:
+        given = {key: values.numpy().astype(inputs[key].dtype)}
+        given |= {name: other.numpy() for name, other in zip(names, rest, strict=True)}
+        with network.tap([layer.name]) as seen:
+            network.forward({name: given[name] for name in inputs})
+        return torch.as_tensor(seen[layer.name].astype(np.float64) @ weights)
+
+    mask, shared = torch.as_tensor(patches)[None], np.bincount(patches.ravel())[patches]
+    method = FeatureAblation(readouts)
+    parts = [
+        method.attribute(x, baseline, target, others or None, feature_mask=mask).double().numpy() / shared
+        for target in (0, 1)
+    ]
+    total = (readouts(x, *others) - readouts(baseline, *others)).numpy()
+    return Attributed(np.stack(parts, axis=-1), total)
+
+
+@contextmanager
+def _live_readouts(
+    network: TorchNetwork, layer: Layer, order: Sequence[str], key: str, embedding: str | None, weights: Floats
+) -> Iterator[Callable[..., Tensor]]:
+    """While open, the readouts as a function of the attributed input (or embedding) and the others, with gradients."""
+    module, seen, now = network.module, dict[str, Tensor](), dict[str, Tensor]()
+    matrix = torch.as_tensor(weights, dtype=torch.float64, device=device_of(module))
+
+    def readouts(x: Tensor, *others: Tensor) -> Tensor:
+        names = [name for name in order if embedding is not None or name != key]
+        given = dict(zip(names, others, strict=True)) | ({} if embedding is not None else {key: x})
+        now["x"] = x
+        module(*(given[name] for name in order))
+        mask = given.get(network._token_mask)
+        where = None if mask is None else layer.mask_of(mask != 0, len(x))
+        return layer.pooled(seen[layer.name], where).double() @ matrix
+
+    with ExitStack() as open_:
+        open_.enter_context(evaluation_state(module))
+        open_.enter_context(torch.enable_grad())
+        open_.enter_context(torch.autocast(device_of(module).type, enabled=False))
+        open_.enter_context(torch.backends.cudnn.flags(enabled=False))  # it has no derivative of recurrent layers
+        if embedding is not None:
+            open_.enter_context(edit_outputs(module, embedding, lambda _: now["x"]))
+        open_.enter_context(tap_outputs(module, [layer.name], seen.__setitem__, live=True))
+        yield readouts
+
+
+def token_embedding(network: TorchNetwork, inputs: Inputs, key: str) -> str | None:
+    """Name of the embedding that gets the tokens; None where the input is in floating point, or none gets them."""
+    if inputs[key].dtype.kind == "f":
+        return None
+    given = _tensors(network, {name: values[:2] for name, values in inputs.items()})
+    found: list[str] = []
+    with ExitStack() as hooks:
+        for name, part in network.module.named_modules():
+            if is_one_of(part, (torch.nn.Embedding,)):
+
+                def gets(_module: object, args: tuple[object, ...], name: str = name) -> None:
+                    if args and isinstance(args[0], Tensor) and torch.equal(args[0], given[key]):
+                        found.append(name)
+
+                hooks.callback(part.register_forward_pre_hook(gets).remove)
+        with evaluation_state(network.module):
+            network.module(*given.values())
+    return found[0] if found else None
+
+
+def _embedded(network: TorchNetwork, embedding: str, given: Mapping[str, Tensor]) -> Tensor:
+    """The output of the embedding for these rows, (n, tokens, features)."""
+    seen: dict[str, Tensor] = {}
+    with evaluation_state(network.module), tap_outputs(network.module, [embedding], seen.__setitem__):
+        network.module(*given.values())
+    return seen[embedding]
+
+
+def _tensors(network: TorchNetwork, inputs: Inputs) -> dict[str, Tensor]:
+    """The inputs as the network gets them: on its device, floats of the type of its weights."""
+    weights = (p.dtype for p in network.module.parameters() if p.is_floating_point())
+    dtype, device = next(weights, torch.float32), device_of(network.module)
+    given = {name: torch.tensor(values, device=device) for name, values in inputs.items()}
+    return {name: v.to(dtype) if v.is_floating_point() else v for name, v in given.items()}
