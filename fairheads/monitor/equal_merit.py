@@ -185,7 +185,7 @@ def effect_at_equal_merit(pair: Pair, z: Singles, score: Floats, grams: Grams) -
     se = float(jackknife_se(replicates(pair, read, score)[:, None])[0])
     if not np.isfinite(se):
         return undefined("the score is the same for every row outside one block", n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * se
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * se
     turned = -pair.sign * value / spread
     return Number(value=turned, n=covered, low=turned - half, high=turned + half)
 

@@ -127,7 +127,7 @@ def measure_case(
 
 
 def _unreadable(layers: tuple[LayerMeasure, ...]) -> str | None:
-    critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.05)
+    critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.025)
     lows = [m.point["probe_auc"] - critical * jackknife_se(m.column("probe_auc")[:, None])[0] for m in layers]
     return None if max(lows) > 0.5 else "the group cannot be read from any layer"
 

@@ -48,34 +48,78 @@ OVERFITTING = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """Point, standard error, simultaneous bounds and margin of both effects at every layer: arrays (layers, 2)."""
+    """Both effects at every layer, arrays (layers, 2): point, standard error, simultaneous bounds and margin.
+
+    ``low`` and ``high`` are bounds at level alpha each, all places together. ``excess`` is the effect less the twins'
+    mean, with ``excess_se`` and ``excess_critical`` for one bound of one place; NaN without twins.
+    """
 
     point: Floats
     se: Floats
     low: Floats
     high: Floats
     margin: Floats
+    critical: float
+    excess: Floats
+    excess_se: Floats
+    excess_critical: Floats
 
-    def inside(self, alpha: float, *, below_only: bool = False) -> bool:
-        """Whether every effect lies within its margin, each one-sided test at level ``alpha``.
+    def inside(self, *, below_only: bool = False, beside_twins: bool = True) -> bool:
+        """Whether every effect is shown to lie within its margin: of 0, or of the twins' mean.
 
         Equivalence of ALL effects is an intersection-union test: it keeps its level without a correction for their
-        number (Berger & Hsu 1996), so its bounds are pointwise.
+        number (Berger & Hsu 1996), so its bounds are pointwise. An effect that lies beyond its margin of 0 is never
+        within, whatever the twins show. What twins share with the network, above all the noise of the same labels,
+        cancels in the excess, whose standard error is a third of the effect's (tests/studies/calibration.json).
         """
-        half = pointwise_critical(JACKKNIFE_BLOCKS, 2 * alpha) * self.se
-        below = self.point + half < self.margin
-        above = self.point - half > -self.margin
-        return bool(below.all() and (below_only or above.all()))
+        of_zero = _within(self.point, self.critical * self.se, self.margin, below_only)
+        of_twins = _within(self.excess, self.excess_critical * self.excess_se, self.margin, below_only)
+        of_twins &= beside_twins
+        beyond = np.abs(self.point) - self.critical * self.se > self.margin
+        if below_only:
+            beyond &= self.point > 0
+        return bool(((of_zero | of_twins) & ~beyond).all())
+
+
+def _within(point: Floats, half: Floats, margin: Floats, below_only: bool) -> NDArray[np.bool_]:
+    below, above = point + half < margin, point - half > -margin
+    return below if below_only else below & above
 
 
 def bounds_of(case: Case, alpha: float) -> Bounds:
-    replicates = np.concatenate([np.column_stack([m.column(k) for k in KINDS]) for m in case.layers], axis=1)
+    replicates = np.stack([np.column_stack([m.column(k) for k in KINDS]) for m in case.layers], axis=1)
     point = np.array([[m.point[k] for k in KINDS] for m in case.layers])
-    se = jackknife_se(replicates).reshape(point.shape)
-    half = simultaneous_critical(replicates, alpha, case.seed) * se
+    se = jackknife_se(replicates)
+    half = simultaneous_critical(replicates.reshape(JACKKNIFE_BLOCKS, -1), alpha, case.seed) * se
     to_close = np.mean([t.gap for t in case.twins]) if case.twins else case.base_rate_gap.value
     margin = np.array([SWAP_MARGIN, max(ERASURE_MARGIN, ERASURE_SHARE * abs(float(to_close)))])
-    return Bounds(point, se, point - half, point + half, margin)
+    return Bounds(
+        point,
+        se,
+        point - half,
+        point + half,
+        margin,
+        pointwise_critical(JACKKNIFE_BLOCKS, alpha),
+        *_excess(case, point, replicates, alpha),
+    )
+
+
+def _excess(case: Case, point: Floats, replicates: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
+    """The effects less the twins' mean, their standard errors, and the critical value of one bound.
+
+    Two sources of error add: of the rows, by the replicates of the difference, and of the training of K twins. The
+    degrees of freedom are Satterthwaite's.
+    """
+    k = len(case.twins)
+    if k < 2:
+        undefined = np.full_like(point, np.nan)
+        return undefined, undefined, undefined
+    effects = np.array([t.effects for t in case.twins])
+    of_rows = jackknife_se(replicates - np.mean([t.replicates for t in case.twins], axis=0)) ** 2
+    of_training = effects.var(0, ddof=1) / k
+    variance = np.maximum(of_rows + of_training, np.finfo(float).tiny)
+    freedom = variance**2 / (of_rows**2 / (JACKKNIFE_BLOCKS - 1) + of_training**2 / (k - 1) + np.finfo(float).tiny)
+    return point - effects.mean(0), np.sqrt(variance), special.stdtrit(np.maximum(freedom, 1), 1 - alpha)
 
 
 def twin_summary(case: Case, layer: int, kind: int, direction: int, value: float) -> TwinSummary | None:
@@ -83,8 +127,7 @@ def twin_summary(case: Case, layer: int, kind: int, direction: int, value: float
     k = len(case.twins)
     if k == 0:
         return None
-    per_layer = np.array([t.swaps if kind == 0 else t.erasures for t in case.twins])
-    largest = (direction * per_layer).max(1)
+    largest = (direction * np.array([t.effects[:, kind] for t in case.twins])).max(1)
     mean, sd = float(largest.mean()), float(largest.std(ddof=1)) if k > 1 else float("nan")
     p = float("nan")
     if k > 1 and sd > 0:
@@ -113,7 +156,7 @@ def retention_of(case: Case, alpha: float) -> tuple[Number, str]:
     variance = float(jackknife_se(ratios[1:, None])[0]) ** 2
     if len(others) > 1:
         variance += (ratios[0] * others[:, 0].std(ddof=1) / theirs[0]) ** 2 / len(others)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, min(0.05, 2 * alpha)) * float(np.sqrt(variance))
+    half = pointwise_critical(JACKKNIFE_BLOCKS, min(0.025, alpha)) * float(np.sqrt(variance))
     value = float(ratios[0])
     return Number(value=value, n=case.n, low=value - half, high=value + half), beside
 

@@ -47,10 +47,23 @@ def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | Non
                 high=high,
                 null=found.direction * margin,
                 passed=beyond,
-                note=f"beyond the margin, in {UNITS[name]}; interval simultaneous over layers and both effects",
+                note=f"beyond the margin, in {UNITS[name]}; each bound holds over layers and both effects",
             )
         )
     if twins is not None:
+        excess, half = (float(v[found.place]) for v in (bounds.excess, bounds.excess_critical * bounds.excess_se))
+        lines.append(
+            Evidence(
+                detector=f"{KINDS[found.place[1]]} less the mean of {twins.n} twins",
+                tag="causal",
+                value=excess,
+                low=excess - half,
+                high=excess + half,
+                null=0.0,
+                passed=None,
+                note="what both share, above all the noise of the labels, cancels",
+            )
+        )
         lines.append(
             Evidence(
                 detector=f"{KINDS[found.place[1]]} beside {twins.n} twins",
@@ -109,7 +122,7 @@ def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
         value = layer.point[quantity]
         if np.isnan(value):
             return undefined("no merit bin has rows of both groups", case.n)
-        half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(jackknife_se(layer.column(quantity)[:, None])[0])
+        half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(layer.column(quantity)[:, None])[0])
         return Number(value=value, n=case.n, low=value - half, high=value + half)
 
     def simultaneous(kind: int) -> Number:
@@ -127,8 +140,8 @@ def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
         merit_auc_after=Number(value=layer.merit_auc_after, n=case.n),
         group_auc_before=Number(value=layer.group_auc_before, n=case.n),
         group_auc_after=Number(value=layer.group_auc_after, n=case.n),
-        twin_swaps=tuple(t.swaps[index] for t in case.twins),
-        twin_erasures=tuple(t.erasures[index] for t in case.twins),
+        twin_swaps=tuple(float(t.effects[index, 0]) for t in case.twins),
+        twin_erasures=tuple(float(t.effects[index, 1]) for t in case.twins),
     )
 
 
@@ -138,7 +151,7 @@ def _outside(case: Case) -> Number:
     value = float(case.inputs.equal_merit[0])
     if np.isnan(value):
         return undefined("no merit bin has rows of both groups", case.n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(jackknife_se(case.inputs.equal_merit[1:, None])[0])
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(case.inputs.equal_merit[1:, None])[0])
     return Number(value=value, n=case.n, low=value - half, high=value + half)
 
 

@@ -25,15 +25,17 @@ def jackknife_se(replicates: Floats) -> Floats:
 
 
 def pointwise_critical(blocks: int, alpha: float) -> float:
-    """Two-sided critical value of one effect: Student's t with blocks - 1 degrees of freedom."""
-    return float(special.stdtrit(blocks - 1, 1 - alpha / 2))
+    """Critical value of one bound of one effect, at level ``alpha``: Student's t with blocks - 1 degrees of freedom."""
+    return float(special.stdtrit(blocks - 1, 1 - alpha))
 
 
 def simultaneous_critical(replicates: Floats, alpha: float, seed: int) -> float:
-    """Two-sided critical value c such that all ``|estimate - truth| <= c se`` together with chance 1 - alpha.
+    """Critical value c such that all lower bounds ``estimate - c se`` hold together with chance 1 - alpha; upper ones
+    alike.
 
     The joint law is a multivariate t with the replicates' correlation and blocks - 1 degrees of freedom, drawn
-    20,000 times with ``seed``. Never below the pointwise value, never above Bonferroni's.
+    20,000 times with ``seed``. Never below the pointwise value, never above Bonferroni's. Between both bounds lies an
+    interval of confidence 1 - 2 alpha.
     """
     blocks, quantities = replicates.shape
     centred = replicates - replicates.mean(0)
@@ -44,6 +46,6 @@ def simultaneous_critical(replicates: Floats, alpha: float, seed: int) -> float:
     rng = np.random.default_rng(seed)
     z = rng.standard_normal((DRAWS, blocks)) @ (centred[:, varying] / norm[varying])
     chi = np.sqrt(rng.chisquare(blocks - 1, DRAWS) / (blocks - 1))
-    drawn = float(np.quantile(np.abs(z).max(1) / chi, 1 - alpha))
+    drawn = float(np.quantile(z.max(1) / chi, 1 - alpha))
     bounds = pointwise_critical(blocks, alpha), pointwise_critical(blocks, alpha / quantities)
     return float(np.clip(drawn, *bounds))

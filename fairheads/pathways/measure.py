@@ -21,7 +21,6 @@ from fairheads.pathways.effects import (
     effects_of,
     fits_of,
     merit_of,
-    point_effects,
     shifts,
 )
 from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
@@ -71,10 +70,14 @@ class InputMeasure:
 
 @dataclass(frozen=True, eq=False)
 class TwinMeasure:
-    """A twin on the same rows: turned effects per layer, decision gap, AUC within groups (full sample first)."""
+    """A twin on the same rows in the same blocks.
 
-    swaps: tuple[float, ...]
-    erasures: tuple[float, ...]
+    ``effects`` (layers, 2): turned swap and erasure; ``replicates`` (20, layers, 2): the same without each block;
+    decision gap; AUC within groups, of all rows first, then without each block.
+    """
+
+    effects: Floats
+    replicates: Floats
     gap: float
     auc_within: Floats
 
@@ -88,21 +91,28 @@ def _point(effects: PointEffects, aucs: ProbeAucs, keep: Mask, sign: int) -> lis
     return [*turned(effects, sign), float(effects.flips[keep].mean()), aucs.member, aucs.control, aucs.label]
 
 
+def refitted_effects(network: Network, sample: Sample, layer: LayerData) -> list[PointEffects]:
+    """The effects at one layer of all rows, then without each jackknife block, everything fitted anew."""
+    full = fits_of(sample, layer)
+    made = shifts(sample, layer, full)
+    swapped, erased = (response_near(network, sample, layer.name, by) for by in (made.swap, made.erasure))
+    effects = []
+    for left_out in (None, *range(JACKKNIFE_BLOCKS)):
+        moves = made if left_out is None else shifts(sample, layer, fits_of(sample, layer, left_out, full))
+        effects.append(effects_of(sample, moves, swapped(moves.swap), erased(moves.erasure), left_out))
+    return effects
+
+
 def measure_layer(network: Network, sample: Sample, name: str, control: Mask, sign: int) -> LayerMeasure:
     """Both interventions and all probes at one layer, with the 20 replicates that refit everything."""
     layer = LayerData.of(sample, name, sample.activations[name], control)
-    full = fits_of(sample, layer)
-    made = shifts(sample, layer, full)
-    swapped, erased = (response_near(network, sample, name, by) for by in (made.swap, made.erasure))
-
-    def measured(left_out: int | None) -> tuple[PointEffects, list[float]]:
-        refitted = made if left_out is None else shifts(sample, layer, fits_of(sample, layer, left_out, full))
-        effects = effects_of(sample, refitted, swapped(refitted.swap), erased(refitted.erasure), left_out)
-        aucs = probe_aucs(sample, layer, control, left_out)
-        return effects, _point(effects, aucs, sample.without(left_out), sign)
-
-    effects, point = measured(None)
-    replicates = [measured(b)[1] for b in range(JACKKNIFE_BLOCKS)]
+    effects, *others = refitted_effects(network, sample, layer)
+    made = effects.shifts
+    point = _point(effects, probe_aucs(sample, layer, control), sample.without(None), sign)
+    replicates = [
+        _point(other, probe_aucs(sample, layer, control, left_out), sample.without(left_out), sign)
+        for left_out, other in enumerate(others)
+    ]
     group_before, merit_before = readable_after_shift(sample, layer.h, made.merit)
     group_after, merit_after = readable_after_shift(sample, layer.h + made.erasure, made.merit)
     identity = shifted_scores(network, sample, name, np.zeros_like(layer.h))
@@ -164,15 +174,16 @@ def within_group_aucs(score: Floats, sample: Sample) -> Floats:
 def measure_twin(
     twin: Network, data: Dataset, member: Mask, layers: Sequence[str], control: Mask, sign: int, seed: int
 ) -> TwinMeasure:
-    """The twin's effects at the same layers, on the same rows in the same folds; point values."""
+    """The twin's effects at the same layers, on the same rows in the same folds."""
     sample = collect(twin, data, member, layers, seed)
     made = []
     for name in layers:
         layer = LayerData.of(sample, name, sample.activations[name], control)
-        made.append(turned(point_effects(twin, sample, layer, fits_of(sample, layer)), sign))
+        made.append([turned(effects, sign)[:2] for effects in refitted_effects(twin, sample, layer)])
+    all_rows, *replicates = np.array(made).transpose(1, 0, 2)
     return TwinMeasure(
-        swaps=tuple(m[0] for m in made),
-        erasures=tuple(m[1] for m in made),
+        effects=all_rows,
+        replicates=np.array(replicates),
         gap=decision_gap(sample.score, member),
         auc_within=within_group_aucs(sample.score, sample),
     )

@@ -57,11 +57,11 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
     lost = retention.high is not None and retention.high < RETENTION
     levelled = bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
     absent: tuple[Verdict, str] | None = None
-    if lost and levelled and bounds.inside(alpha, below_only=True):
+    if lost and levelled and bounds.inside(below_only=True):
         below = f"ranking within groups is below {RETENTION:g} of the twins' and the gap smaller than theirs"
         absent = "suppression", f"{below}; no effect exceeds its margin"
-    elif bounds.inside(alpha):
-        absent = "neutral", "every effect is shown to lie within its margin"
+    elif bounds.inside():
+        absent = "neutral", _why_neutral(bounds)
     if absent is not None:
         doubts = [check.detector for layer in case.layers for check in layer_checks(layer) if not check.passed]
         if doubts:
@@ -77,6 +77,12 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
         shown = alike if np.isnan(compared).all() else "not beyond what the twins show"
         reason = f"an effect lies beyond its margin, but {shown}"
     return Finding("inconclusive", reason, strongest, direction)
+
+
+def _why_neutral(bounds: Bounds) -> str:
+    if bounds.inside(beside_twins=False):
+        return "every effect is shown to lie within its margin"
+    return "no effect is beyond its margin, and each is shown to lie within it, of 0 or of the twins' mean"
 
 
 def _p(case: Case, bounds: Bounds, place: tuple[int, int], direction: int) -> float:

@@ -54,7 +54,10 @@ MEANING: dict[str, str] = {
     "consistent_with_aligned_use": (
         "the interventions look like aligned use of the group, but without matched twins this is not established"
     ),
-    "neutral": "every effect of the internal group estimate lies within the stated margins",
+    "neutral": (
+        "every effect of the internal group estimate lies within its margin, of none or of what the unconstrained twins"
+        " show"
+    ),
     "inconclusive": "the evidence decides neither way",
     "not_testable": "the question cannot be put to this network on these data",
 }
@@ -69,7 +72,8 @@ class Effect:
 
     ``swap``: change of the logit, in standard deviations of the logit, when a row's activation is moved to the
     other group's at equal merit. ``erasure``: change of the gap in decisions (0 to 1) when the group given merit
-    is erased from the layer. ``low`` and ``high`` hold simultaneously over layers and kinds.
+    is erased from the layer. ``low`` and ``high`` are bounds at the level of the test each (95 % by default: 90 % lie
+    between them), simultaneous over layers and kinds.
     """
 
     kind: Literal["swap", "erasure"]
