@@ -100,8 +100,8 @@ def layer_table(report: PathwayReport) -> str:
     head += ["Share that flips", "Group probe, AUC", "Label readout, AUC", "Shuffled group, AUC"]
     head += ["Group within merit bins before → after erasure, AUC"]
     caption = (
-        f"{title(report)}, layer by layer. Each bound of swap and erasure holds for all layers and both effects together "
-        f"at level {report.alpha:g}; the other intervals hold one by one at 95 %"
+        f"{title(report)}, layer by layer. Each bound of swap and erasure holds for all layers and both effects "
+        f"together at level {report.alpha:g}; the other intervals hold one by one at 95 %"
     )
     if not report.layers:
         return f"<p>{title(report)}: no layer was measured.</p>"
