@@ -11,6 +11,7 @@ from fairheads.activations import Layer, Network, as_network, one_thread
 from fairheads.data import BLOCK, Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.case import Background, Case, measure_case
+from fairheads.pathways.measure import measure_twin
 from fairheads.pathways.pair import Pair, contrasts
 from fairheads.pathways.sample import collect
 from fairheads.pathways.sensitivity import label_bias
@@ -97,7 +98,11 @@ def analyze_pathways(
     sample = min(sample, _affordable(found))
     background = Background(rows_disjoint, twins_matched if others else None)
     pairs = [Pair.of(data, code, against, sample, seed) for code, against in contrasts(data, reference)]
-    cases = [measure_case(network, others, pair, names, background=background, train_data=train_data) for pair in pairs]
+    cases = []
+    for pair in pairs:
+        testable = names and pair.too_small is None
+        theirs = [measure_twin(twin, pair, names, train_data) for twin in others] if testable else []
+        cases.append(measure_case(network, theirs, pair, names, background=background, train_data=train_data))
     reports = _judged(cases, alpha)
     return {
         report.group: replace(report, label_bias=_label_bias(network, pair, report))

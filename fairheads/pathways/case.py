@@ -16,13 +16,12 @@ from fairheads.pathways.measure import (
     InputMeasure,
     LayerMeasure,
     TwinMeasure,
+    generalisation_gap,
     measure_inputs,
     measure_layer,
-    measure_twin,
     within_group_aucs,
 )
-from fairheads.pathways.pair import Pair, at_most
-from fairheads.pathways.probes import score_auc_within_groups
+from fairheads.pathways.pair import Pair
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, collect, scores
 from fairheads.results import Number
 
@@ -68,14 +67,14 @@ class Case:
 
 def measure_case(
     network: Network,
-    twins: Sequence[Network],
+    twins: Sequence[TwinMeasure],
     pair: Pair,
     layers: Sequence[str],
     *,
     background: Background,
     train_data: Dataset | None = None,
 ) -> Case:
-    """Everything that the verdict on this pair rests on: the network's layers, its inputs and its twins.
+    """Everything that the verdict on this pair rests on: the network's layers and its inputs, beside its twins.
 
     ``train_data`` are the training rows where they are at hand: the check on overfitting needs them.
     """
@@ -104,45 +103,28 @@ def measure_case(
         case = replace(case, untestable="the network has no hidden layer to look into")
     if case.untestable is not None:
         return case
-    control, sign = pair.control, pair.sign
-    measured = [measure_layer(network, sample, name, control, sign) for name in layers]
-    seen = tuple(layer for layer in measured if layer.covered >= MIN_COVERED)
+    measured = [measure_layer(network, sample, name, pair.control, pair.sign) for name in layers]
+    seen = [index for index, layer in enumerate(measured) if layer.covered >= MIN_COVERED]
     if not seen:
         covered = max(layer.covered for layer in measured)
         reason = f"only {covered:.0%} of the rows lie in merit bins that have rows of both groups"
         return replace(case, untestable=reason)
-    names = [layer.name for layer in seen]
-    own = within_group_aucs(sample.score, sample)
-    others = tuple(measure_twin(twin, data, member, names, control, sign, pair.seed) for twin in twins)
-    held_out = [own[0], *(twin.auc_within[0] for twin in others)]
+    within = within_group_aucs(sample.score, sample)
+    own = generalisation_gap(network, float(within[0]), train_data, pair)
+    theirs = np.mean([twin.generalisation_gap for twin in twins]) if twins else float("nan")
+    known = not np.isnan(own - theirs)
     return replace(
         case,
-        layers=seen,
-        auc_within=own,
-        inputs=measure_inputs(sample, control, sign),
-        twins=others,
-        background=replace(background, generalisation_gap=_overfitting([network, *twins], held_out, train_data, pair)),
-        untestable=_unreadable(seen),
+        layers=tuple(measured[index] for index in seen),
+        auc_within=within,
+        inputs=measure_inputs(sample, pair.control, pair.sign),
+        twins=tuple(twin.at(seen) for twin in twins),
+        background=replace(background, generalisation_gap=(own, float(theirs)) if known else None),
+        untestable=_unreadable([measured[index] for index in seen]),
     )
 
 
-def _unreadable(layers: tuple[LayerMeasure, ...]) -> str | None:
+def _unreadable(layers: Sequence[LayerMeasure]) -> str | None:
     critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.025)
     lows = [m.point["probe_auc"] - critical * jackknife_se(m.column("probe_auc")[:, None])[0] for m in layers]
     return None if max(lows) > 0.5 else "the group cannot be read from any layer"
-
-
-def _overfitting(
-    networks: list[Network], held_out: list[float], train_data: Dataset | None, pair: Pair
-) -> tuple[float, float] | None:
-    """Training minus held-out AUC within groups, of the model and of its twins on average; None if it cannot be had."""
-    if train_data is None or len(networks) < 2 or not set(pair.names) <= set(train_data.group_names):
-        return None
-    codes = [train_data.group_names.index(name) for name in pair.names]
-    rows = np.flatnonzero(np.isin(train_data.group, codes))
-    if not len(rows):
-        return None
-    part = train_data.take(at_most(len(pair.data), rows, pair.seed))
-    trained = [score_auc_within_groups(scores(n, part), part.y, part.group == codes[0]) for n in networks]
-    gaps = np.subtract(trained, held_out)
-    return (float(gaps[0]), float(gaps[1:].mean())) if np.isfinite(gaps).all() else None

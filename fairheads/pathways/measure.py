@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,10 @@ from fairheads.pathways.effects import (
     merit_of,
     shifts,
 )
+from fairheads.pathways.pair import Pair, at_most
 from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
 from fairheads.pathways.response import response_near
-from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, shifted_scores
+from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, scores, shifted_scores
 from fairheads.results import MeritCurve
 
 Floats = NDArray[np.float64]
@@ -73,13 +74,19 @@ class TwinMeasure:
     """A twin on the same rows in the same blocks.
 
     ``effects`` (layers, 2): turned swap and erasure; ``replicates`` (20, layers, 2): the same without each block;
-    decision gap; AUC within groups, of all rows first, then without each block.
+    decision gap; AUC within groups, of all rows first, then without each block; the same AUC on the training rows less
+    that on these (``generalisation_gap``), NaN where those are not at hand.
     """
 
     effects: Floats
     replicates: Floats
     gap: float
     auc_within: Floats
+    generalisation_gap: float = float("nan")
+
+    def at(self, layers: Sequence[int]) -> TwinMeasure:
+        """The same twin at some of its layers."""
+        return replace(self, effects=self.effects[list(layers)], replicates=self.replicates[:, list(layers)])
 
 
 def turned(effects: PointEffects, sign: int) -> tuple[float, float, float]:
@@ -171,19 +178,31 @@ def within_group_aucs(score: Floats, sample: Sample) -> Floats:
     return np.array([score_auc_within_groups(score[k], sample.y[k], sample.member[k]) for k in keeps])
 
 
-def measure_twin(
-    twin: Network, data: Dataset, member: Mask, layers: Sequence[str], control: Mask, sign: int, seed: int
-) -> TwinMeasure:
+def measure_twin(twin: Network, pair: Pair, layers: Sequence[str], train_data: Dataset | None = None) -> TwinMeasure:
     """The twin's effects at the same layers, on the same rows in the same folds."""
-    sample = collect(twin, data, member, layers, seed)
+    sample = collect(twin, pair.data, pair.member, layers, pair.seed)
     made = []
     for name in layers:
-        layer = LayerData.of(sample, name, sample.activations[name], control)
-        made.append([turned(effects, sign)[:2] for effects in refitted_effects(twin, sample, layer)])
+        layer = LayerData.of(sample, name, sample.activations[name], pair.control)
+        made.append([turned(effects, pair.sign)[:2] for effects in refitted_effects(twin, sample, layer)])
     all_rows, *replicates = np.array(made).transpose(1, 0, 2)
+    within = within_group_aucs(sample.score, sample)
     return TwinMeasure(
         effects=all_rows,
         replicates=np.array(replicates),
-        gap=decision_gap(sample.score, member),
-        auc_within=within_group_aucs(sample.score, sample),
+        gap=decision_gap(sample.score, sample.member),
+        auc_within=within,
+        generalisation_gap=generalisation_gap(twin, float(within[0]), train_data, pair),
     )
+
+
+def generalisation_gap(network: Network, held_out: float, train_data: Dataset | None, pair: Pair) -> float:
+    """AUC within groups on the training rows minus ``held_out``, on as many rows; NaN where it cannot be had."""
+    if train_data is None or not set(pair.names) <= set(train_data.group_names):
+        return float("nan")
+    codes = [train_data.group_names.index(name) for name in pair.names]
+    rows = np.flatnonzero(np.isin(train_data.group, codes))
+    if not len(rows):
+        return float("nan")
+    part = train_data.take(at_most(len(pair.data), rows, pair.seed))
+    return score_auc_within_groups(scores(network, part), part.y, part.group == codes[0]) - held_out
