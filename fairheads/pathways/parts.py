@@ -26,6 +26,9 @@ SHOWN = 8
 MOST = 200
 """Columns and tokens that a result holds."""
 
+MOST_VALUES = 12
+"""Values of a column that a result holds."""
+
 MAP_SIDE = 32
 """Largest side of a map; larger images are summed over squares."""
 
@@ -81,7 +84,7 @@ class Parts:
                 at += len(said)
         maps = None
         if kind == "image":
-            maps = np.zeros((2, 2, *(math.ceil(side / _square(given)) for side in given.shape[2:])))
+            maps = np.zeros((2, 2, *(math.ceil(side / _square(given.shape)) for side in given.shape[2:])))
         return cls(
             kind, names, member, np.zeros((n, len(names), 2)), np.zeros((n, 2)), of_element, values=values, maps=maps
         )
@@ -238,4 +241,5 @@ def _values(parts: Parts, column: int, reasons: Reasons) -> tuple[ReadValue, ...
                 task_mean=means[1],
             )
         )
-    return tuple(sorted(made, key=lambda value: -abs(value.head.value)))
+    by_size = sorted(made, key=lambda value: -abs(value.task.value if reasons[0] else value.head.value))
+    return tuple(by_size[:MOST_VALUES])

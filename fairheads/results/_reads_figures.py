@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fairheads.errors import InputError
 from fairheads.results._reads_text import share
-from fairheads.results._style import BAND, INK, PALETTE, SOFT, bare, house_style, html_figure, new_figure
+from fairheads.results._style import BAND, INK, PALETTE, SOFT, bare, house_style, html_figure, new_figure, spread
 from fairheads.results._words import amount, clip, clip_middle
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ Readout = Literal["head", "task"]
 TITLE: dict[Readout, str] = {"head": "Group head", "task": "Task readout"}
 COLOUR: dict[Readout, str] = {"head": PALETTE[1], "task": PALETTE[0]}
 WIDTH = 6.4
+
+ROOM = 0.3
+"""For the shares, left and right of the bars."""
 
 
 def plot_bars(reading: HeadReading, ax: Axes | None = None) -> Axes:
@@ -70,12 +73,18 @@ def _draw(ax: Axes, reading: HeadReading, readout: Readout) -> None:
     ax.set_yticks([-place for place in range(len(bars))], [_label(column) for column in bars], parse_math=False)
     ax.set_ylim(0.6 - len(bars), 0.6)
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.margins(x=0.2)
+    ax.set_xlim(*spread(_reach(reading), ROOM))
     ax.locator_params(axis="x", nbins=4)
     ax.grid(color=BAND, linewidth=0.8, axis="x")
     ax.set_axisbelow(True)
     bare(ax, "bottom")
     ax.tick_params(axis="y", length=0)
+
+
+def _reach(reading: HeadReading) -> list[float]:
+    """Everything that is drawn in either panel, and 0."""
+    numbers = [part.contrast for column in reading.bars for part in (column.head, column.task)]
+    return [0.0, *(v for n in numbers for v in (n.value, n.low, n.high) if v is not None)]
 
 
 def _label(column: ReadColumn) -> str:
@@ -125,16 +134,9 @@ def plot_maps(reading: HeadReading) -> Axes:
                 ax.set_xticks([])
                 ax.set_yticks([])
             bar = figure.colorbar(image, ax=axes[row].tolist(), shrink=0.85, label="sd of the readout")
-            bar.locator = _few()
-            bar.update_ticks()
+            bar.ax.locator_params(axis="y", nbins=4)
     first: Axes = axes[0, 0]
     return first
-
-
-def _few() -> object:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4)
 
 
 def maps_figure(reading: HeadReading) -> str:

@@ -32,7 +32,7 @@ def title(reading: HeadReading) -> str:
 
 def how(reading: HeadReading) -> str:
     """How it was measured, in sentences."""
-    path = f", {reading.steps} steps" if reading.steps else ""
+    path = f", {reading.steps} steps or more" if reading.steps else ""
     return (
         f"At {clip_middle(reading.layer, 40)}, by {reading.method}{path}; {count(reading.n_group)} and"
         f" {count(reading.n_reference)} rows. Baseline: {reading.baseline}. {complete(reading)}"

@@ -57,7 +57,7 @@ class ReadValue:
     group_share, reference_share : float
         Share of each group that has the value.
     head, task : Number
-        Part of the column's contrast. Those of all values add up to it.
+        Part of the column's contrast. Those of all values, of which the twelve largest are kept, add up to it.
     head_mean, task_mean : float
         Mean attribution of the people who have the value; NaN where nobody has.
     """
@@ -126,7 +126,7 @@ class HeadReading(Shown):
     baseline : str
         What people are compared with, and why.
     baselines, steps : int
-        Baselines a row, points on each path (0 for occlusion).
+        Baselines a row, fewest points on each path (0 for occlusion).
     n_group, n_reference : int
         Rows attributed.
     head_distance, task_distance : Number
