@@ -6,6 +6,7 @@ from fairheads.results.disparity import DisparityReport
 from fairheads.results.front import Front
 from fairheads.results.front_points import FrontPoint, FrontSetting, dominated
 from fairheads.results.front_reports import TrainedReport, front_of
+from fairheads.results.functional import CounterfactualEffect, ThroughLayer, TwoHeadFit
 from fairheads.results.impact import ImpactReport, ImpactRow, ImpactTable
 from fairheads.results.merge import (
     GroupChange,
@@ -46,8 +47,10 @@ from fairheads.results.pathway import (
     Verdict,
 )
 from fairheads.results.record import json_schema, json_text
+from fairheads.results.routing import LayerRoutes, RoutingReport
 from fairheads.results.schema import audit_schema, disparity_schema, front_schema, merge_schema
 from fairheads.results.statements import Approximation, Judged, Recovery
+from fairheads.results.units import LayerUnits, Neutralisation, UnitEffect, UnitReport
 
 __all__ = [
     "CRITERIA",
@@ -60,6 +63,7 @@ __all__ = [
     "Comparison",
     "Conditional",
     "Contrast",
+    "CounterfactualEffect",
     "Criterion",
     "Curves",
     "DataInfo",
@@ -82,6 +86,8 @@ __all__ = [
     "Judged",
     "LabelBias",
     "LayerReport",
+    "LayerRoutes",
+    "LayerUnits",
     "MergeCheck",
     "MergeDifference",
     "MergeOutcome",
@@ -91,12 +97,18 @@ __all__ = [
     "MeritCurve",
     "Metric",
     "ModelInfo",
+    "Neutralisation",
     "Number",
     "PathwayReport",
     "Recovery",
+    "RoutingReport",
     "Stratum",
+    "ThroughLayer",
     "TrainedReport",
     "TwinSummary",
+    "TwoHeadFit",
+    "UnitEffect",
+    "UnitReport",
     "Verdict",
     "audit_schema",
     "disparity_schema",
