@@ -5,14 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fairheads.planted.constrained import adversarial, lagrangian, massaged, odds_penalty, parity_penalty
-from fairheads.planted.heads import (
-    added_head,
-    gated_head,
-    in_another_basis,
-    merged_head,
-    redundant_head,
-    routed_heads,
-)
 from fairheads.planted.nulls import (
     aligned,
     auxiliary,
@@ -21,10 +13,18 @@ from fairheads.planted.nulls import (
     no_proxy,
     permuted,
     rare,
-    residual,
+    residual_inputs,
     three_groups,
     unconstrained,
     unused,
+)
+from fairheads.planted.positives import (
+    added_head,
+    gated_head,
+    in_another_basis,
+    merged_head,
+    redundant_head,
+    routed_heads,
 )
 from fairheads.planted.record import Planted
 from fairheads.planted.setting import Setting
@@ -42,7 +42,7 @@ NULL_CLASSES: tuple[Builder, ...] = (
     auxiliary,
     unused,
     aligned,
-    residual,
+    residual_inputs,
     no_gap,
     dropped,
     no_proxy,

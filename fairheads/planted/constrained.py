@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fairheads.constraints import demographic_parity, equalized_odds
+from fairheads.data import Dataset
 from fairheads.planted.record import HEAD, Planted
 from fairheads.planted.setting import Setting
-from fairheads.training import Adversarial, Lagrangian, Massaged, Objective, Penalized
+from fairheads.planted.truth import scores
+from fairheads.training import Adversarial, Lagrangian, Massaged, Objective, Penalized, Unconstrained
 
 
 def parity_penalty(setting: Setting, *, weight: float = 10.0) -> Planted:
@@ -29,8 +31,14 @@ def adversarial(setting: Setting, *, weight: float = 1.0) -> Planted:
 
 
 def massaged(setting: Setting, *, share: float = 1.0) -> Planted:
-    """MASSAGE: trained on labels that were flipped until all groups had one base rate."""
-    return _trained(setting, Massaged(share), "MASSAGE", share)
+    """MASSAGE: trained on labels of which the least certain were flipped until all groups had one base rate.
+
+    The rows are ranked by the unconstrained network, which can read images and tokens.
+    """
+    rows = setting.rows
+    ranked = Dataset(scores(setting.unconstrained, rows)[:, None], rows.y, rows.group, group_names=rows.group_names)
+    network = setting.trained(Unconstrained(), rows.relabelled(Massaged(share).labels(ranked)))
+    return Planted(name="MASSAGE", truth=HEAD, network=network, setting=setting, strength=share)
 
 
 def _trained(setting: Setting, objective: Objective, name: str, strength: float) -> Planted:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fairheads.constraints import demographic_parity
 from fairheads.data import Dataset
-from fairheads.planted.heads import added_head
+from fairheads.planted.positives import added_head
 from fairheads.planted.record import ALIGNED, NO_HEAD, SUPPRESSION, Planted
 from fairheads.planted.residual import blinded, masked, residualised
 from fairheads.planted.setting import Setting
@@ -42,7 +42,7 @@ def aligned(setting: Setting, *, share: float = 1.0) -> Planted:
     return replace(added_head(setting, share=-share), name="ALIGNED", truth=ALIGNED)
 
 
-def residual(setting: Setting) -> Planted:
+def residual_inputs(setting: Setting) -> Planted:
     """RES: trained on inputs from which the group was taken; it is audited on the inputs as they are."""
     rows = residualised(setting.rows, seed=setting.seed)
     return Planted(name="RES", truth=NO_HEAD, network=setting.trained(Unconstrained(), rows), setting=setting)

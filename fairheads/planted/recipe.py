@@ -44,8 +44,8 @@ class Recipe:
 
     network: Callable[[Dataset, int], nn.Module] = small_network
     epochs: int = 15
-    batch_size: int = 512
-    learning_rate: float = 1e-3
+    batch_size: int = 256
+    learning_rate: float = 2e-3
 
     @classmethod
     def usual(cls, data: Dataset) -> Recipe:
