@@ -58,7 +58,7 @@ def integrated_gradients(
     key : str
         The input that is attributed; the others stay as they are in each row.
     start : array
-        The baseline: like ``inputs[key]`` or one row of it; of tokens a vector of the embedding (features,).
+        The baseline: like ``inputs[key]`` or one row of it.
     weights : array (units, 2)
         Of the readouts, on pooled activations.
 
@@ -71,7 +71,8 @@ def integrated_gradients(
     embedding = token_embedding(network, inputs, key)
     given = _tensors(network, inputs)
     x = given[key] if embedding is None else _embedded(network, embedding, given)
-    baseline = torch.as_tensor(start).to(x).broadcast_to(x.shape)
+    begin = torch.as_tensor(start).to(given[key]).broadcast_to(given[key].shape)
+    baseline = begin if embedding is None else _embedded(network, embedding, {**given, key: begin})
     mask = given.get(network._token_mask)
     if embedding is not None and mask is not None:
         baseline = torch.where(mask[:, :, None] != 0, baseline, x)  # what does not count gets 0
@@ -113,7 +114,7 @@ def occlusion(
         Number of the patch of each element of a row, from 0. Elements of a patch are replaced together and share
         what it adds in equal parts.
 
-    Other parameters are those of `integrated_gradients`; ``start`` is always like ``inputs[key]`` or one row of it.
+    Other parameters are those of `integrated_gradients`.
 
     References
     ----------

@@ -151,10 +151,15 @@ def maps_of(parts: Parts, group: str, reference: str) -> tuple[ReadMap, ...]:
         return ()
     sides = ((1, group, parts.member.sum()), (0, reference, (~parts.member).sum()))
     return tuple(
-        ReadMap(readout=readout, group=name, values=tuple(map(tuple, (parts.maps[side, i] / n).tolist())))
+        ReadMap(readout=readout, group=name, values=_rounded(parts.maps[side, i] / n))
         for i, readout in enumerate(READOUTS)
         for side, name, n in sides
     )
+
+
+def _rounded(values: Floats) -> tuple[tuple[float, ...], ...]:
+    """Four digits are more than a map can show, and a quarter of the bytes."""
+    return tuple(tuple(float(f"{v:.4g}") for v in line) for line in values)
 
 
 def tokens_of(parts: Parts, columns: Sequence[ReadColumn], reasons: Reasons) -> tuple[ReadToken, ...]:

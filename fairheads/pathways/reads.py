@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from fairheads.activations import Layer, Network, TorchNetwork
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError
-from fairheads.pathways.attributions import STEPS, Attributed, integrated_gradients, occlusion, token_embedding
+from fairheads.pathways.attributions import STEPS, Attributed, Inputs, integrated_gradients, occlusion, token_embedding
+from fairheads.pathways.baselines import BASELINES, Draw, Kind, baseline_of, patches_of
 from fairheads.pathways.effects import LIVE, Fits, LayerData, fits_of
 from fairheads.pathways.pair import Pair, at_most
 from fairheads.pathways.parts import SHOWN, Parts, columns_of, completeness_of, difference_of, maps_of, tokens_of
@@ -21,17 +23,9 @@ from fairheads.results.reads import HeadReading
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Kind = Literal["table", "image", "tokens"]
-
-ROWS: dict[Kind, int] = {"table": 2_000, "image": 400, "tokens": 1_000}
+ROWS: dict[Kind, int] = {"table": 2_000, "image": 200, "tokens": 500}
 """Rows by default, half of each group. With a thousand of each the standard error of a contrast is .045 of the spread
 of the column's attribution; images cost a hundred times as much a row, and their maps are means."""
-
-BASELINES: dict[Kind, int] = {"table": 4, "image": 1, "tokens": 1}
-"""Baselines that every row is compared with."""
-
-PATCHES = 6
-"""Squares along a side of each channel that are taken out one by one where there are no gradients."""
 
 CHUNK = 256
 """Rows whose attributions are held at once."""
@@ -62,8 +56,8 @@ def head_reading(
         The rows of the group and of its reference.
     layer : str
     rows : int, optional
-        Rows attributed, half of each group, drawn with the pair's seed; by default 2,000 of a table, 400 images,
-        1,000 texts. More narrow the intervals and cost time in proportion.
+        Rows attributed, half of each group, drawn with the pair's seed; by default 2,000 of a table, 200 images,
+        500 texts. More narrow the intervals and cost time in proportion.
     steps : int
         Points on each path, four times as many for rows whose parts are more than .1 sd from adding up. The result
         says how near they come.
@@ -84,8 +78,8 @@ def head_reading(
     Notes
     -----
     Baselines. Tables: four rows drawn for every row, two of each group, so that neither group is the normal case and
-    paths begin at people that exist. Images: the mean image of both groups, weighted alike. Tokens: the mean embedding
-    of the tokens of both groups, weighted alike, for no token stands for nothing; for occlusion the token of padding.
+    paths begin at people that exist. Tokens: likewise four texts of drawn words, for no token stands for nothing.
+    Images: the mean image of both groups, weighted alike.
 
     Not shown: whether the network uses the estimate (swap and erasure say that), nor what would happen to the
     input of a person whose group were another.
@@ -116,14 +110,15 @@ def head_reading(
     drawn = _balanced(pair.member, most, pair.seed)
     member, inputs = pair.member[drawn], {name: values[drawn] for name, values in pair.data.inputs.items()}
     (known,) = network.survey(inputs, [layer])
-    way = _Way.of(network, known, inputs, key, kind, member, pair.data, steps)
+    way = _Way.of(network, known, inputs, key, member, pair.data, steps)
     parts = Parts.empty(pair.data, kind, key, inputs, member)
     for fold in (0, 1):
         at = np.flatnonzero(sample.fold[drawn] == fold)
         for start in range(0, len(at), CHUNK):
             some = at[start : start + CHUNK]
-            parts.add(some, _averaged(way, inputs, some, member, weights[fold], pair.seed))
-    values = np.einsum("nu,nur->nr", data.h[drawn].astype(np.float64), weights[sample.fold[drawn]])
+            parts.add(some, _averaged(way, inputs, some, weights[fold], pair.seed))
+    centred = data.h[drawn] - data.h.mean(0, np.float64)  # or the folds would differ by their offsets
+    values = np.einsum("nu,nur->nr", centred, weights[sample.fold[drawn]])
     reasons = (NO_GROUP if dead[0] else None, NO_MERIT if dead[1] else None)
     columns, rest = columns_of(parts, reasons)
     head_complete, task_complete = completeness_of(parts)
@@ -185,75 +180,35 @@ def readouts(sample: Sample, layer: LayerData, fits: Fits) -> tuple[Floats, tupl
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """How rows are attributed: a method, and the baseline of each row and try."""
+    """How rows are attributed: by which method, from which baselines."""
 
     method: Literal["integrated gradients", "occlusion"]
-    said: str
     steps: int
+    said: str
     tries: int
-    start: Callable[[NDArray[np.int64], int, np.random.Generator], Array]
-    run: Callable[[Mapping[str, Array], Array, Floats], Attributed]
+    start: Draw
+    run: Callable[[Inputs, Array, Floats], Attributed]
 
     @classmethod
     def of(
-        cls,
-        network: Network,
-        layer: Layer,
-        inputs: dict[str, Array],
-        key: str,
-        kind: Kind,
-        member: Mask,
-        data: Dataset,
-        steps: int,
+        cls, network: Network, layer: Layer, inputs: Inputs, key: str, member: Mask, data: Dataset, steps: int
     ) -> _Way:
-        embedding = None
-        torch_network = network if isinstance(network, TorchNetwork) and network.gradients else None
-        if torch_network is not None and kind == "tokens":
-            embedding = token_embedding(torch_network, inputs, key)
-        if torch_network is not None and (kind != "tokens" or embedding is not None):
-            torched = torch_network
-            start, said = _start(inputs[key], kind, member)
-            if embedding is not None:
-                with network.tap([embedding]) as seen:
-                    network.forward(inputs)
-                mean = _mean_of_both(seen[embedding], member)
-                start, said = (lambda *_: mean), "the mean embedding of the tokens of both groups, weighted alike"
-
-            def run(some: Mapping[str, Array], begin: Array, weights: Floats) -> Attributed:
-                return integrated_gradients(torched, layer, some, key, begin, weights, steps=steps)
-
-            return cls("integrated gradients", said, steps, BASELINES[kind], start, run)
+        kind, _ = attributed_input(data)
+        masks = (name for name, v in inputs.items() if "mask" in name and v.shape == inputs[key].shape)
+        start, said = baseline_of(inputs, key, kind, member, next(masks, None))
+        if (
+            isinstance(network, TorchNetwork)
+            and network.gradients
+            and (kind != "tokens" or token_embedding(network, inputs, key))
+        ):
+            run = partial(integrated_gradients, network, layer, steps=steps)
+            return cls("integrated gradients", steps, said, BASELINES[kind], start, lambda i, b, w: run(i, key, b, w))
         patches = patches_of(inputs[key].shape[1:], kind, data)
-        start, said = _start(inputs[key], kind, member)
-        if kind == "tokens":
-            padding = _padding(inputs, key)
-            start, said = (lambda *_: np.full(1, padding)), f"token {padding}, that of padding where there is a mask"
-        return cls(
-            "occlusion",
-            said,
-            0,
-            BASELINES[kind],
-            start,
-            lambda some, begin, weights: occlusion(network, layer, some, key, begin, weights, patches),
-        )
+        take_out = partial(occlusion, network, layer, patches=patches)
+        return cls("occlusion", 0, said, BASELINES[kind], start, lambda i, b, w: take_out(i, key, b, w))
 
 
-def _start(values: Array, kind: Kind, member: Mask) -> tuple[Callable[..., Array], str]:
-    if kind == "image":
-        mean = _mean_of_both(values, member)
-        return (lambda *_: mean[None]), "the mean image of both groups, weighted alike"
-
-    def drawn(some: NDArray[np.int64], turn: int, rng: np.random.Generator) -> Array:
-        pool = np.flatnonzero(member == (turn % 2 == 1))
-        return np.asarray(values[rng.choice(pool, len(some))])
-
-    said = f"{BASELINES['table']} people drawn for each row, half from either group, so that neither is the normal case"
-    return drawn, said
-
-
-def _averaged(
-    way: _Way, inputs: Mapping[str, Array], some: NDArray[np.int64], member: Mask, weights: Floats, seed: int
-) -> Attributed:
+def _averaged(way: _Way, inputs: Inputs, some: NDArray[np.int64], weights: Floats, seed: int) -> Attributed:
     """Attributions of some rows, averaged over their baselines; baselines depend on the rows and the seed alone."""
     here = {name: values[some] for name, values in inputs.items()}
     rng = np.random.default_rng([seed, int(some[0])])
@@ -261,33 +216,7 @@ def _averaged(
     return Attributed(np.mean([m.parts for m in made], axis=0), np.mean([m.total for m in made], axis=0))
 
 
-def patches_of(shape: tuple[int, ...], kind: Kind, data: Dataset) -> NDArray[np.int64]:
-    """Which elements of a row are occluded together: columns of the table, squares of a channel, single tokens."""
-    if kind == "image":
-        rows, columns = (np.arange(side) * min(PATCHES, side) // side for side in shape[1:])
-        square = rows[:, None] * (columns[-1] + 1) + columns
-        return np.stack([channel * (square[-1, -1] + 1) + square for channel in range(shape[0])])
-    if kind == "tokens":
-        return np.arange(shape[0])
-    encoder = data.preprocess
-    if encoder is None:
-        return np.broadcast_to(np.arange(shape[-1]), shape).astype(np.int64)
-    sizes = [1] * len(encoder.numeric) + [len(values) for values in encoder.categories.values()]
-    return np.broadcast_to(np.repeat(np.arange(len(sizes)), sizes), shape).astype(np.int64)
-
-
-def _padding(inputs: Mapping[str, Array], key: str) -> int:
-    """The token that stands where a mask is 0, or 0."""
-    masks = [v for name, v in inputs.items() if "mask" in name and v.shape == inputs[key].shape]
-    hidden = inputs[key][masks[0] == 0] if masks else inputs[key][:0]
-    return int(hidden.flat[0]) if hidden.size else 0
-
-
 def _balanced(member: Mask, most: int, seed: int) -> NDArray[np.int64]:
     """At most half of ``most`` rows of each group, in their order."""
     sides = [at_most(max(most // 2, 2), np.flatnonzero(side), seed) for side in (member, ~member)]
     return np.sort(np.concatenate(sides))
-
-
-def _mean_of_both(values: Array, member: Mask) -> Array:
-    return np.asarray((values[member].mean(0) + values[~member].mean(0)) / 2)

@@ -74,7 +74,7 @@ def _draw(ax: Axes, reading: HeadReading, readout: Readout) -> None:
     ax.set_ylim(0.6 - len(bars), 0.6)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_xlim(*spread(_reach(reading), ROOM))
-    ax.locator_params(axis="x", nbins=4)
+    ax.locator_params(axis="x", nbins=5)
     ax.grid(color=BAND, linewidth=0.8, axis="x")
     ax.set_axisbelow(True)
     bare(ax, "bottom")
