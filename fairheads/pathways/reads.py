@@ -97,8 +97,8 @@ def head_reading(
     >>> data = synthetic(600)
     >>> pair = Pair.of(data, group=1, reference=0, sample=600, seed=0)
     >>> reading = head_reading(TorchNetwork(MLP(8, hidden=(8,))), pair, "backbone.1", rows=100)
-    >>> [column.name.split("_")[0] for column in reading.columns[:4]]
-    ['proxy', 'proxy', 'proxy', 'proxy']
+    >>> reading.columns[0].name.split("_")[0], reading.method
+    ('proxy', 'integrated gradients')
     """
     kind, key = attributed_input(pair.data)
     most = ROWS[kind] if rows is None else rows

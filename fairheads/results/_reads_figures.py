@@ -19,7 +19,7 @@ Readout = Literal["head", "task"]
 
 TITLE: dict[Readout, str] = {"head": "Group head", "task": "Task readout"}
 COLOUR: dict[Readout, str] = {"head": PALETTE[1], "task": PALETTE[0]}
-WIDTH = 6.4
+WIDTH = 5.6
 
 ROOM = 0.3
 """For the shares, left and right of the bars."""
@@ -90,8 +90,8 @@ def _reach(reading: HeadReading) -> list[float]:
 def _label(column: ReadColumn) -> str:
     """The name, and the value that adds most to the head's contrast."""
     if not column.values:
-        return clip(column.name, 26)
-    return f"{clip(column.name, 18)} ({clip(column.values[0].value, 14)})"
+        return clip(column.name, 22)
+    return f"{clip(column.name, 16)} ({clip(column.values[0].value, 12)})"
 
 
 def bars_figure(reading: HeadReading) -> str:
