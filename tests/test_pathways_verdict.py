@@ -260,6 +260,15 @@ def test_untestable_cases_say_why() -> None:
     assert np.isnan(report.retention.value)
 
 
+def test_a_network_that_does_not_show_the_group_is_untestable_unless_it_lost_its_ranking() -> None:
+    quiet = layer(se=0.004)
+    report = judge(case(quiet, unreadable=True))
+    assert report.verdict == "not_testable"
+    assert report.reason == "the group cannot be read from any layer"
+    assert said(quiet, unreadable=True, within=0.75) == "suppression"
+    assert said(quiet, unreadable=True, within=0.75, gap=-0.2) == "not_testable"
+
+
 def test_every_report_survives_the_round_trip_through_json() -> None:
     for made in (case(HEAD), case(layer()), case(untestable="why"), case(HEAD, twins=())):
         report = judge(made)

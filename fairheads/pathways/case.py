@@ -46,7 +46,11 @@ class Background:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One group against its reference: everything measured, nothing judged."""
+    """One group against its reference: everything measured, nothing judged.
+
+    ``untestable`` says why nothing was measured at the layers, ``unreadable`` that no layer shows the group: then there is
+    no head, and the question is whether merit was dropped.
+    """
 
     group: str
     reference: str
@@ -63,6 +67,7 @@ class Case:
     background: Background
     untestable: str | None
     seed: int
+    unreadable: bool = False
 
 
 def measure_case(
@@ -120,11 +125,11 @@ def measure_case(
         inputs=measure_inputs(sample, pair.control, pair.sign),
         twins=tuple(twin.at(seen) for twin in twins),
         background=replace(background, generalisation_gap=(own, float(theirs)) if known else None),
-        untestable=_unreadable([measured[index] for index in seen]),
+        unreadable=not any(_readable(measured[index]) for index in seen),
     )
 
 
-def _unreadable(layers: Sequence[LayerMeasure]) -> str | None:
-    critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.025)
-    lows = [m.point["probe_auc"] - critical * jackknife_se(m.column("probe_auc")[:, None])[0] for m in layers]
-    return None if max(lows) > 0.5 else "the group cannot be read from any layer"
+def _readable(layer: LayerMeasure) -> bool:
+    """Whether the probe reads the group better than chance."""
+    se = float(jackknife_se(layer.column("probe_auc")[:, None])[0])
+    return layer.point["probe_auc"] - pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * se > 0.5

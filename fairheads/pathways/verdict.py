@@ -54,10 +54,8 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
     for d in (1, -1):
         if passing[d]:
             return _head(case, bounds, retention, beside, passing[d], d)
-    lost = retention.high is not None and retention.high < RETENTION
-    levelled = bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
     absent: tuple[Verdict, str] | None = None
-    if lost and levelled and bounds.inside(below_only=True):
+    if _levelled_down(case, bounds, retention):
         below = f"ranking within groups is below {RETENTION:g} of the twins' and the gap smaller than theirs"
         absent = "suppression", f"{below}; no effect exceeds its margin"
     elif bounds.inside():
@@ -77,6 +75,13 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
         shown = alike if np.isnan(compared).all() else "not beyond what the twins show"
         reason = f"an effect lies beyond its margin, but {shown}"
     return Finding("inconclusive", reason, strongest, direction)
+
+
+def _levelled_down(case: Case, bounds: Bounds, retention: Number) -> bool:
+    """Whether ranking within groups is lost and the gap smaller than every twin's, without an effect beyond a margin."""
+    lost = retention.high is not None and retention.high < RETENTION
+    smaller = bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
+    return lost and smaller and bounds.inside(below_only=True)
 
 
 def _why_neutral(bounds: Bounds) -> str:
@@ -130,5 +135,7 @@ def judge(case: Case, *, alpha: float = 0.05) -> PathwayReport:
     retention, beside = retention_of(case, alpha)
     checks = general_checks(case)
     bounds = bounds_of(case, alpha)
+    if case.unreadable and not _levelled_down(case, bounds, retention):
+        return untestable_report(case, "the group cannot be read from any layer", alpha)
     found = _find(case, bounds, retention, beside, checks, alpha)
     return report_of(case, bounds, found, retention, beside, checks, alpha)
