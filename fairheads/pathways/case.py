@@ -48,8 +48,8 @@ class Background:
 class Case:
     """One group against its reference: everything measured, nothing judged.
 
-    ``untestable`` says why nothing was measured at the layers, ``unreadable`` that no layer shows the group: then there is
-    no head, and the question is whether merit was dropped.
+    ``untestable`` says why nothing was measured at the layers, ``unreadable`` that no layer shows the group: then there
+    is no head, and the question is whether merit was dropped.
     """
 
     group: str

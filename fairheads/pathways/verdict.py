@@ -78,7 +78,7 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
 
 
 def _levelled_down(case: Case, bounds: Bounds, retention: Number) -> bool:
-    """Whether ranking within groups is lost and the gap smaller than every twin's, without an effect beyond a margin."""
+    """Whether ranking within groups is lost and the gap smaller than any twin's, with no effect beyond a margin."""
     lost = retention.high is not None and retention.high < RETENTION
     smaller = bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
     return lost and smaller and bounds.inside(below_only=True)

@@ -1,7 +1,7 @@
 """The networks of the calibration study: every planted class on one data set, with twins, measured and kept on disk.
 
-What is measured is a `Case` for each pair of groups: everything that the verdict rests on. Rules of the verdict are then
-compared on the same cases, without training or measuring anything again.
+What is measured is a `Case` for each pair of groups: everything that the verdict rests on. Rules of the verdict are
+then compared on the same cases, without training or measuring anything again.
 """
 
 from __future__ import annotations
