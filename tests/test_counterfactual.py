@@ -208,3 +208,11 @@ def test_pairs_that_are_none_are_refused(flip: PairGenerator, says: str) -> None
 def test_a_constant_score_is_refused() -> None:
     with pytest.raises(InputError, match="must vary"):
         effect_of(linear([0.0, 0.0, 0.0]), people(200))
+
+
+def test_names_from_data_are_escaped_and_figures_are_drawn() -> None:
+    found = replace(effect_of(linear([1.0, 0.0, 0.7]), people(200)), group="<script>alert(1)</script>")
+    assert "<script>" not in found.html() and "&lt;script&gt;" in found.html()
+    assert max(map(len, found.summary().splitlines())) <= 100
+    assert [tick.get_text() for tick in found.plot().get_yticklabels()] == ["network as it is"]
+    assert len(found.to_frame()) == len(found.lines())

@@ -24,7 +24,6 @@ from fairheads.data import Dataset
 from fairheads.errors import ConfigError
 from fairheads.nets import MLP, ResNet, Transformer, TwoHeadNet
 from fairheads.training import TwoHeaded, objective_from_dict, train
-from fairheads.twoheads import Coefficients, merge_net
 
 SEED_BASE = 1_000_000
 """Twins' seeds start here, away from the seeds that people give their networks."""
@@ -104,6 +103,8 @@ class Job:
             data = with_group(data, permuted_within(data.y, data.group, seed))
         net, objective = self.fresh(seed), objective_from_dict(self.objective)
         if isinstance(objective, TwoHeaded) and self.merge is not None:
+            from fairheads.twoheads import Coefficients, merge_net  # a third of a worker's start, and rarely needed
+
             two = TwoHeadNet(net, n_groups=len(data.group_names), seed=seed)
             train(two, data, objective, seed=seed, **self.settings)
             b = self.merge["b"]
