@@ -388,6 +388,15 @@ def test_a_network_that_drops_the_gapped_inputs_cannot_see_them(kind: str) -> No
     assert not np.allclose(scores(made.setting.unconstrained, masked(rows, hidden)), before, atol=1e-2)
 
 
+def test_suppression_may_encode_the_group_all_the_same() -> None:
+    blind, made = dropped(setting()), dropped(setting(), encoded=True)
+    rows = made.setting.validation
+    assert np.allclose(scores(made.network, rows), scores(blind.network, rows), atol=1e-5)
+    for layer, activation in tapped(made.network, rows).items():
+        positive, negative = (activation[:, unit] for unit in made.units[layer])
+        assert roc_auc_score(rows.group, positive - negative) > 0.9
+
+
 def test_suppression_loses_the_ranking_within_groups_and_heads_keep_it() -> None:
     for made in (dropped(setting()), no_proxy(setting())):
         assert made.truth == "suppression"

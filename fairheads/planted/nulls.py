@@ -8,10 +8,12 @@ import numpy as np
 
 from fairheads.constraints import demographic_parity
 from fairheads.data import Dataset
-from fairheads.planted.positives import added_head
+from fairheads.planted.positives import added_head, with_units
 from fairheads.planted.record import ALIGNED, NO_HEAD, SUPPRESSION, Planted
 from fairheads.planted.residual import blinded, masked, residualised
 from fairheads.planted.setting import Setting
+from fairheads.planted.wired import depth_of
+from fairheads.planted.wiring import straight
 from fairheads.training import Penalized, Unconstrained
 from fairheads.twoheads import Coefficients, merge_net
 
@@ -53,11 +55,16 @@ def no_gap(setting: Setting) -> Planted:
     return _penalised(setting.moved(gap=0.0), "NOGAP", NO_HEAD)
 
 
-def dropped(setting: Setting) -> Planted:
-    """DROP: no weight on inputs through which the group can be seen. Suppression: merit among them is lost."""
+def dropped(setting: Setting, *, encoded: bool = False) -> Planted:
+    """DROP: no weight on inputs through which the group can be seen. Suppression: merit among them is lost.
+
+    With ``encoded`` the network has units that hold an estimate of the group all the same, which nothing reads, so that
+    no detector can rest on the group being absent from the layers.
+    """
     hidden = setting.known_world.gapped_inputs
-    network = setting.trained(Unconstrained(), masked(setting.rows, hidden))
-    return Planted(name="DROP", truth=SUPPRESSION, network=blinded(network, hidden), setting=setting)
+    network = blinded(setting.trained(Unconstrained(), masked(setting.rows, hidden)), hidden)
+    made = Planted(name="DROP", truth=SUPPRESSION, network=network, setting=setting)
+    return with_units(made, straight(depth_of(network)).scaled(0.0)) if encoded else made
 
 
 def no_proxy(setting: Setting) -> Planted:

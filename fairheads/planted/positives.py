@@ -148,15 +148,15 @@ def _planted(setting: Setting, wiring: Wiring, name: str, share: float, strength
     if strength is None:
         added = wiring.contribution(setting.estimate.on(setting.validation))
         strength = share * _for_parity(setting, setting.validation_scores, added, share)
-    network = plant(setting.unconstrained, setting.estimate, wiring.scaled(strength))
-    return Planted(
-        name=name,
-        truth=HEAD,
-        network=network,
-        setting=setting,
-        strength=strength,
-        units=_last_units(setting.unconstrained, setting, wiring),
-    )
+    plain = Planted(name=name, truth=HEAD, network=setting.unconstrained, setting=setting, strength=strength)
+    return with_units(plain, wiring.scaled(strength))
+
+
+def with_units(other: Planted, wiring: Wiring) -> Planted:
+    """The record of a network with units for its setting's estimate of the group, wired so; truth and name stay."""
+    estimate = other.setting.estimate
+    units = _last_units(other.network, other.setting, wiring)
+    return replace(other, network=plant(other.network, estimate, wiring), units=units)
 
 
 def _last_units(net: nn.Module, setting: Setting, wiring: Wiring) -> dict[str, tuple[int, ...]]:
