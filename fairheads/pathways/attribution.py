@@ -13,21 +13,22 @@ from fairheads.data import Batch, blocks
 from fairheads.errors import ConfigError
 from fairheads.pathways.effects import Fits, LayerData, Shifts, fits_of, shifts
 from fairheads.pathways.intervals import jackknife_se
+from fairheads.pathways.response import shifted_gradients
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, shifted_scores
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Moves = NDArray[np.float32]
 
-NODES = (2, 6, 18)
+NODES = (4, 16, 64)
 """Nodes of the integral along a path: the first number for every row, the next for the rows it does not suffice for."""
 
 COMPLETE = 1e-2
 """Largest difference between a row's swap effect and the sum of its attributions, in sd of the logit, at which no more
 nodes are tried."""
 
-TOLERANCE = 5e-4
-"""Largest difference between a layer's swap effect and the sum of its attributions, in sd of the logit."""
+TOLERANCE = 2e-4
+"""The same for the mean of all rows: where it is larger, every row must be so close."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,9 @@ class PathGradients:
 def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -> PathGradients:
     """The mean gradient of every row's score along the straight path ``h -> h + shift`` at a layer.
 
-    Gauss and Legendre's rule with 2 nodes, again with 6 and with 18 for the rows whose ``error`` exceeds `COMPLETE`
-    standard deviations of the logit. A path on which no unit bends needs one node, one on which a unit saturates more.
+    Gauss and Legendre's rule with 4 nodes, again with 16 and with 64 for the rows whose ``error`` exceeds `COMPLETE`
+    standard deviations of the logit, or `TOLERANCE` where it does so on average. A path on which no unit bends needs
+    one node, one on which a unit saturates more.
 
     Parameters
     ----------
@@ -74,14 +76,18 @@ def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -
     if not network.gradients:
         raise ConfigError("units can be told apart only in a network that has gradients; this one has none.")
     end = shifted_scores(network, sample, layer, shift)
-    change, tolerance = end - sample.score, COMPLETE * float(sample.score.std())
+    change, sd = end - sample.score, float(sample.score.std())
     gradient, error, passes = np.zeros_like(shift), np.zeros(len(sample)), 1.0
-    rows = np.arange(len(sample))
+    moved = shift.any(1)
+    rows, sides = np.arange(len(sample)), (moved & sample.member, moved & ~sample.member)
+    if not moved.any():
+        return PathGradients(shifted_gradients(network, sample, layer, shift)[1], end, error, 2.0)
     for nodes in NODES:
         gradient[rows] = _mean_gradient(network, sample, layer, shift, rows, nodes)
         error[rows] = np.einsum("nu,nu->n", shift[rows], gradient[rows], dtype=np.float64) - change[rows]
         passes += nodes * len(rows) / len(sample)
-        rows = rows[np.abs(error[rows]) > tolerance]
+        on_average = max(abs(float(error[side].mean())) for side in sides if side.any())
+        rows = rows[np.abs(error[rows]) > sd * (TOLERANCE if on_average > sd * TOLERANCE else COMPLETE)]
         if not len(rows):
             break
     return PathGradients(gradient, end, error, passes)
