@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fairheads.results import _markup as markup
-from fairheads.results._style import BAND, MARKERS, PALETTE, SOFT, bare, house_style, html_figure, new_figure
+from fairheads.results._style import BAND, MARKERS, PALETTE, RULE, SOFT, bare, house_style, html_figure, new_figure
 from fairheads.results._text import text_table, wrapped
 from fairheads.results._words import NOT_ESTIMABLE
 from fairheads.results.number import Number
-from fairheads.results.pathway import TwinSummary
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
+from fairheads.results.twins import TwinSummary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,9 @@ Lines = tuple[tuple[str, Number], ...]
 
 class _Functional(Shown):
     """Text, table, HTML and figure of results that are lines of words and numbers; not to be made by itself."""
+
+    _from_zero: ClassVar[bool] = False
+    """Whether the figure shows 0."""
 
     @property
     def title(self) -> str:
@@ -101,6 +104,8 @@ class _Functional(Shown):
             if number.low is not None and number.high is not None:
                 ax.plot([number.low, number.high], [-place, -place], color=colour, linewidth=1.4)
             ax.plot([number.value], [-place], color=colour, marker=marker, markersize=7)
+        if self._from_zero:
+            ax.axvline(0, color=RULE, linewidth=1.2)
         if not drawn:
             ax.text(0.5, 0.5, NOT_ESTIMABLE, ha="center", transform=ax.transAxes, color=SOFT, parse_math=False)
         ax.set_yticks([-place for place in range(len(drawn))], [words for words, _ in drawn], parse_math=False)
@@ -266,6 +271,8 @@ class CounterfactualEffect(_Functional):
     flips: Number
     layers: tuple[ThroughLayer, ...] = ()
     row_ids: tuple[int, ...] = field(default=(), metadata=HIDDEN)
+
+    _from_zero: ClassVar[bool] = True
 
     @property
     def title(self) -> str:
