@@ -21,9 +21,9 @@ from fairheads.pathways.attribution import (
     attribute_units,
     attributed,
     path_gradients,
-    refits_of,
 )
-from fairheads.pathways.effects import LayerData, fits_of, point_effects, shifts
+from fairheads.pathways.effects import point_effects, shifts
+from fairheads.pathways.fits import LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.response import shifted_gradients
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Sample, collect
@@ -193,7 +193,7 @@ def test_standard_errors_refit_the_contrast_and_match_whole_refits() -> None:
     network, sample = sampled(trained("relu", 10.0), 2000)
     name = network.layers()[0]
     layer = layer_of(sample, name)
-    refits = refits_of(sample, layer)
+    refits = every_fit(sample, layer)
     found = attribute_units(network, sample, layer, refits, -1)
     whole = []
     for left_out in range(JACKKNIFE_BLOCKS):

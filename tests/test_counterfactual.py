@@ -19,10 +19,9 @@ from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.nets import MLP
 from fairheads.pathways.counterfactual import PairGenerator, column_flip, counterfactual_effect, flipped_sample
-from fairheads.pathways.effects import LayerData
+from fairheads.pathways.fits import LayerData, every_fit
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.sample import Sample, collect
-from fairheads.pathways.two_head_fit import every_fit
 from fairheads.planted import synthetic
 from fairheads.results import CounterfactualEffect
 from fairheads.training import Penalized, train

@@ -22,7 +22,8 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.models import fit_table
 from fairheads.nets import MLP, ResNet, Transformer
 from fairheads.pathways.attributions import integrated_gradients, occlusion
-from fairheads.pathways.effects import LayerData, fits_of, merit_of, shifts
+from fairheads.pathways.effects import merit_of, shifts
+from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.reads import head_reading, readouts
 from fairheads.pathways.sample import collect

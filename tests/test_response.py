@@ -12,7 +12,8 @@ from torch import nn
 from fairheads.activations import TorchNetwork
 from fairheads.constraints import demographic_parity
 from fairheads.nets import MLP
-from fairheads.pathways.effects import LayerData, fits_of, shifts
+from fairheads.pathways.effects import shifts
+from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.measure import measure_layer
 from fairheads.pathways.response import response_near, shifted_gradients

@@ -15,11 +15,11 @@ from fairheads.constraints import demographic_parity
 from fairheads.data import Dataset, adult
 from fairheads.errors import InputError
 from fairheads.nets import MLP, TwoHeadNet
-from fairheads.pathways.effects import Fits, LayerData
+from fairheads.pathways.fits import Fits, LayerData, every_fit
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.recovery import recovery
 from fairheads.pathways.sample import Sample, collect
-from fairheads.pathways.two_head_fit import every_fit, strength_of, two_head_fit
+from fairheads.pathways.two_head_fit import strength_of, two_head_fit
 from fairheads.planted import plant_head, synthetic
 from fairheads.results import TwoHeadFit
 from fairheads.training import Objective, Penalized, TwoHeaded, Unconstrained, train

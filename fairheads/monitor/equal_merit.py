@@ -11,7 +11,7 @@ from scipy import linalg
 from fairheads.metrics import auc_within, stratified_difference
 from fairheads.monitor.sample import Pair
 from fairheads.pathways.case import MIN_COVERED
-from fairheads.pathways.effects import LIVE
+from fairheads.pathways.fits import LIVE
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.readout import RIDGE, logistic, readout
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS

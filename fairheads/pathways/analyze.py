@@ -11,6 +11,8 @@ from fairheads.activations import Layer, Network, as_network, one_thread
 from fairheads.data import BLOCK, Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.case import Background, Case, measure_case
+from fairheads.pathways.counterfactual import PairGenerator
+from fairheads.pathways.details import described
 from fairheads.pathways.measure import measure_twin
 from fairheads.pathways.pair import Pair, contrasts
 from fairheads.pathways.sample import collect
@@ -42,6 +44,8 @@ def analyze_pathways(
     train_data: Dataset | None = None,
     rows_disjoint: bool | None = None,
     twins_matched: bool | None = None,
+    flip: PairGenerator | Sequence[str] | None = None,
+    details: bool = True,
 ) -> dict[str, PathwayReport]:
     """The verdict on every group against the reference group, with its evidence.
 
@@ -68,6 +72,13 @@ def analyze_pathways(
         The training rows, for the check that the model overfits like its twins.
     rows_disjoint, twins_matched : bool, optional
         What is known about training rows: that ``data`` holds none of them, that the twins used the same.
+
+    flip : callable or sequence of str, optional
+        Exchanges the groups in the inputs, the rest as it was, where the network is fed the group: the columns that
+        hold it, or a function from inputs by name to inputs. Then the effect of the flip is reported.
+    details : bool
+        Whether to describe units, routes, two heads and what the head reads beside the verdict, which does not rest on
+        them. Costs about as much as the verdict.
 
     Returns
     -------
@@ -103,11 +114,12 @@ def analyze_pathways(
         testable = names and pair.too_small is None
         theirs = [measure_twin(twin, pair, names, train_data) for twin in others] if testable else []
         cases.append(measure_case(network, theirs, pair, names, background=background, train_data=train_data))
-    reports = _judged(cases, alpha)
-    return {
-        report.group: replace(report, label_bias=_label_bias(network, pair, report))
-        for pair, report in zip(pairs, reports, strict=True)
-    }
+    reports = {}
+    for pair, report in zip(pairs, judged(cases, alpha), strict=True):
+        reports[report.group] = replace(report, label_bias=_label_bias(network, pair, report))
+        if details:
+            reports[report.group] = described(reports[report.group], network, others, pair, flip=flip)
+    return reports
 
 
 def _label_bias(network: Network, pair: Pair, report: PathwayReport) -> LabelBias | None:
@@ -136,7 +148,7 @@ def _affordable(layers: Sequence[Layer]) -> int:
     return max(1, MEMORY // (4 * max(sum(layer.units for layer in layers), 1)))
 
 
-def _judged(cases: list[Case], alpha: float) -> list[PathwayReport]:
+def judged(cases: list[Case], alpha: float) -> list[PathwayReport]:
     """Holm over groups: each is judged at alpha / m, those found leave, the rest are judged at alpha / (m - found)."""
     found: dict[str, PathwayReport] = {}
     left = list(cases)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.data import Batch, blocks
 from fairheads.errors import ConfigError
-from fairheads.pathways.effects import Fits, LayerData, Shifts, fits_of, shifts
+from fairheads.pathways.effects import Shifts, shifts
+from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.response import shifted_gradients
-from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, shifted_scores
+from fairheads.pathways.sample import Mask, Sample, shifted_scores
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -116,12 +117,6 @@ def _taken(sample: Sample, rows: Ints) -> Iterator[Batch]:
         start += len(batch)
 
 
-def refits_of(sample: Sample, layer: LayerData) -> tuple[Fits, ...]:
-    """The fits of the full sample, then those without each jackknife block (21)."""
-    full = fits_of(sample, layer)
-    return (full, *(fits_of(sample, layer, left_out, full) for left_out in range(JACKKNIFE_BLOCKS)))
-
-
 @dataclass(frozen=True, eq=False)
 class UnitAttributions:
     """What each unit of a layer adds to the layer's swap effect, turned, in sd of the logit.
@@ -183,7 +178,7 @@ def attribute_units(
     sample : Sample
     layer : LayerData
     refits : sequence of Fits
-        Of `refits_of`; the first alone gives no standard errors, and costs less.
+        Of `every_fit`; the first alone gives no standard errors, and costs less.
     sign : int
         Sign of the base-rate gap, group minus reference.
 
@@ -247,6 +242,6 @@ def attribute_layers(
     found = []
     for name, h in sample.activations.items():
         layer = LayerData.of(sample, name, h, sample.member)
-        refits = refits_of(sample, layer) if intervals else (fits_of(sample, layer),)
+        refits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
         found.append(attribute_units(network, sample, layer, refits, sign))
     return tuple(found)

@@ -15,7 +15,7 @@ from fairheads.data import Batch, Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import rate_interval
 from fairheads.metrics.estimate import with_bounds
-from fairheads.pathways.effects import Fits
+from fairheads.pathways.fits import Fits
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.response import response_near
@@ -295,7 +295,7 @@ def _number(values: Floats, n: int) -> Number:
     value = float(values[0])
     if len(values) == 1:
         return Number(value=value, n=n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(jackknife_se(values[1:, None])[0])
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(values[1:, None])[0])
     return Number(value=value, n=n, low=value - half, high=value + half)
 
 

@@ -1,4 +1,4 @@
-"""Group swap and conditional erasure at one layer: the shifts of activations, and what they do to the output."""
+"""Group swap and conditional erasure at one layer: where activations are moved to, and what that does to the output."""
 
 from __future__ import annotations
 
@@ -9,162 +9,92 @@ from numpy.typing import NDArray
 
 from fairheads.activations import Network
 from fairheads.metrics import stratified_difference
-from fairheads.pathways.readout import BinMeans, bin_edges, logistic
-from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, shifted_scores
-from fairheads.sums import Moments
+from fairheads.pathways.fits import Fits, LayerData
+from fairheads.pathways.sample import Mask, Sample, shifted_scores
 
 Floats = NDArray[np.float64]
-
-BINS = 20
-"""Merit bins of swap and erasure."""
+Ints = NDArray[np.int64]
+Moves = NDArray[np.float32]
 
 FINE_BINS = 50
 """Merit bins of the difference at equal merit."""
 
-LIVE = 1e-4
-"""Units that vary less than this share of the one that varies most are no part of the merit readout."""
-
-RANK_TOLERANCE = 1e-6
-"""Directions with less than this share of the largest variance count as absent when a layer is whitened."""
+FAINT = 1e-12
+"""Strength of an eraser below which the group, given merit, counts as absent from a layer."""
 
 
 @dataclass(frozen=True, eq=False)
-class LayerData:
-    """Activations of one layer, raw ``h`` and standardised ``z`` (live units and a column of 1), and their moments.
+class Placed:
+    """Where each row lies by what the other fold says: merit (log-odds of the favourable label), merit bin, and whether
+    that bin has rows of both groups, so that there is a swap to speak of."""
 
-    The columns of the moments, one for each jackknife block, are the units, then label, membership and a shuffled
-    membership (the control).
-    """
-
-    name: str
-    h: NDArray[np.float32]
-    z: NDArray[np.float32]
-    moments: tuple[Moments, ...]
-
-    @property
-    def units(self) -> int:
-        return int(self.h.shape[1])
+    merit: Floats
+    bin: Ints
+    covered: Mask
 
     @classmethod
-    def of(cls, sample: Sample, name: str, h: NDArray[np.float32], control: Mask) -> LayerData:
-        rows = np.column_stack([h.astype(np.float64), sample.y, sample.member, control])
-        moments = tuple(Moments.of(rows[sample.block == b]) for b in range(JACKKNIFE_BLOCKS))
-        sd = rows[:, : h.shape[1]].std(0)
-        live = sd > LIVE * max(sd.max(initial=0.0), 1e-30)
-        z = (rows[:, : h.shape[1]][:, live] - rows[:, : h.shape[1]][:, live].mean(0)) / sd[live]
-        return cls(name, h, np.column_stack([z, np.ones(len(h))]).astype(np.float32), moments)
-
-    def fit(self, sample: Sample, fold: int, left_out: int | None) -> tuple[Moments, Mask]:
-        """Moments and mask of the rows that fits FOR ``fold`` use: the other fold, less the block left out."""
-        used = [b for b in range(JACKKNIFE_BLOCKS) if b % 2 != fold and b != left_out]
-        total = Moments.empty(self.units + 3)
-        for b in used:
-            total = total + self.moments[b]
-        return total, np.isin(sample.block, used)
-
-
-def erasure_direction(covariance: Floats, cross: Floats) -> Floats:
-    """The reading direction ``a`` of the rank-one LEACE eraser ``h - cross (a . (h - mean)) / (a . cross)``.
-
-    ``a`` is the least-squares direction that reads the erased variable. The rank tolerance is relative, and the
-    scale of the variable cancels: a rare group is erased as well as a common one.
-
-    References
-    ----------
-    Belrose et al., LEACE: Perfect linear concept erasure in closed form, NeurIPS 2023, theorem 4.2.
-    """
-    sd = np.sqrt(np.clip(np.diag(covariance), 0, None))
-    live = sd > LIVE * max(sd.max(initial=0.0), 1e-30)
-    scale = np.where(live, sd, 1.0)
-    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale) * np.outer(live, live))
-    keep = values > RANK_TOLERANCE * max(values[-1], 0.0)
-    basis = vectors[:, keep]
-    a: Floats = basis @ ((basis.T @ (cross * live / scale)) / values[keep]) / scale
-    return a
-
-
-@dataclass(frozen=True, eq=False)
-class FoldFit:
-    """What the other fold says for the rows of one: merit readout, bins, contrast of the groups in each, eraser."""
-
-    merit: Floats
-    edges: Floats
-    contrast: Floats
-    enough: Mask
-    mean: Floats
-    reading: Floats
-    cross: Floats
-
-
-def fit_fold(
-    sample: Sample, layer: LayerData, fold: int, left_out: int | None = None, start: Floats | None = None
-) -> FoldFit:
-    """Fit everything FOR ``fold``, on the other one without block ``left_out``; ``start`` warms the merit readout."""
-    moments, fit = layer.fit(sample, fold, left_out)
-    merit = logistic(layer.z[fit], sample.y[fit], start)
-    score = (layer.z[fit] @ merit.astype(np.float32)).astype(np.float64)
-    edges = bin_edges(score, BINS)
-    means = BinMeans.of(layer.h[fit], np.searchsorted(edges, score), sample.member[fit], BINS)
-    contrast, enough = means.contrast()
-    cross = means.residual_covariance()
-    reading = erasure_direction(moments.covariance[: layer.units, : layer.units], cross)
-    return FoldFit(merit, edges, contrast, enough, moments.mean[: layer.units], reading, cross)
-
-
-Fits = tuple[FoldFit, FoldFit]
-"""The fits for fold 0 and for fold 1."""
-
-
-def fits_of(sample: Sample, layer: LayerData, left_out: int | None = None, full: Fits | None = None) -> Fits:
-    """The fits for both folds without block ``left_out``.
-
-    That block lies in one fold, so the fit for that fold never saw it and is that of the ``full`` sample.
-    """
-    if left_out is None or full is None:
-        return fit_fold(sample, layer, 0, left_out), fit_fold(sample, layer, 1, left_out)
-    kept = left_out % 2
-    new = fit_fold(sample, layer, 1 - kept, left_out, start=full[1 - kept].merit)
-    return (full[0], new) if kept == 0 else (new, full[1])
-
-
-@dataclass(frozen=True, eq=False)
-class Shifts:
-    """What to add to each row's activation, (n, units): for the swap and for the erasure.
-
-    ``merit`` is each row's cross-fitted readout of the label. ``covered`` marks the rows whose merit bin has rows of
-    both groups: for the others there is no swap to speak of.
-    """
-
-    swap: NDArray[np.float32]
-    erasure: NDArray[np.float32]
-    merit: Floats
-    covered: Mask
+    def of(cls, sample: Sample, layer: LayerData, fits: Fits) -> Placed:
+        merit, which, covered = np.zeros(len(sample)), np.zeros(len(sample), np.int64), np.zeros(len(sample), bool)
+        for fold, fit in enumerate(fits):
+            rows = sample.fold == fold
+            merit[rows] = layer.z[rows] @ fit.merit.astype(np.float32)
+            which[rows] = np.searchsorted(fit.edges, merit[rows])
+            covered[rows] = fit.enough[which[rows]]
+        return cls(merit, which, covered)
 
 
 def merit_of(sample: Sample, layer: LayerData, fits: Fits) -> Floats:
     """The merit of every row (log-odds of the favourable label), read by the other fold."""
-    merit = np.zeros(len(sample))
-    for fold, fit in enumerate(fits):
-        rows = sample.fold == fold
-        merit[rows] = layer.z[rows] @ fit.merit.astype(np.float32)
-    return merit
+    return Placed.of(sample, layer, fits).merit
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """What to add to each row's activation, (n, units): for the swap and for the erasure; and where the rows lie."""
+
+    swap: Moves
+    erasure: Moves
+    placed: Placed
+
+    @property
+    def merit(self) -> Floats:
+        return self.placed.merit
+
+    @property
+    def covered(self) -> Mask:
+        return self.placed.covered
 
 
 def shifts(sample: Sample, layer: LayerData, fits: Fits) -> Shifts:
     """Cross-fitted shifts: every row is moved by what the other fold says."""
-    n, units = layer.h.shape
-    swap, erasure = np.zeros((n, units), np.float32), np.zeros((n, units), np.float32)
-    merit, covered = merit_of(sample, layer, fits), np.zeros(n, bool)
+    placed = Placed.of(sample, layer, fits)
+    swap, erasure = np.zeros(layer.h.shape, np.float32), np.zeros(layer.h.shape, np.float32)
     for fold, fit in enumerate(fits):
         rows = sample.fold == fold
-        which = np.searchsorted(fit.edges, merit[rows])
-        covered[rows] = fit.enough[which]
-        swap[rows] = fit.contrast[which] * np.where(sample.member[rows], -1.0, 1.0)[:, None]
-        strength = float(fit.reading @ fit.cross)
-        if strength > 1e-12:
-            internal_group = (layer.h[rows] - fit.mean) @ fit.reading / strength
-            erasure[rows] = -np.outer(internal_group, fit.cross)
-    return Shifts(swap, erasure, merit, covered)
+        swap[rows] = fit.contrast[placed.bin[rows]] * _toward(sample.member[rows])[:, None]
+        if fit.strength > FAINT:
+            erasure[rows] = -np.outer((layer.h[rows] - fit.mean) @ fit.reading / fit.strength, fit.cross)
+    return Shifts(swap, erasure, placed)
+
+
+def _toward(member: Mask) -> Floats:
+    """Which way the swap moves a row along the contrast: the group's to the reference, and the other way round."""
+    return np.where(member, -1.0, 1.0)
+
+
+def along(
+    sample: Sample, layer: LayerData, fits: Fits, placed: Placed, swap: Moves, erasure: Moves
+) -> tuple[Floats, Floats]:
+    """The shifts' products (n,) with gradients of the score (n, units), without making the shifts."""
+    by_swap, by_erasure = np.zeros(len(sample)), np.zeros(len(sample))
+    for fold, fit in enumerate(fits):
+        rows = np.flatnonzero(sample.fold == fold)
+        in_bins = swap[rows] @ fit.contrast.T.astype(np.float32)
+        by_swap[rows] = in_bins[np.arange(len(rows)), placed.bin[rows]] * _toward(sample.member[rows])
+        if fit.strength > FAINT:
+            internal_group = (layer.h[rows] @ fit.reading.astype(np.float32) - fit.mean @ fit.reading) / fit.strength
+            by_erasure[rows] = -internal_group * (erasure[rows] @ fit.cross.astype(np.float32))
+    return by_swap, by_erasure
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +111,6 @@ class PointEffects:
     erasure: float
     equal_merit: float
     flips: Mask
-    shifts: Shifts
 
 
 def decision_gap(score: Floats, member: Mask) -> float:
@@ -190,21 +119,20 @@ def decision_gap(score: Floats, member: Mask) -> float:
 
 
 def effects_of(
-    sample: Sample, made: Shifts, swapped: Floats, erased: Floats, left_out: int | None = None
+    sample: Sample, placed: Placed, swapped: Floats, erased: Floats, left_out: int | None = None
 ) -> PointEffects:
     """The effects that these scores after swap and after erasure show, on all rows but block ``left_out``."""
     keep = sample.without(left_out)
-    moved = keep & made.covered
+    moved = keep & placed.covered
     base, member = sample.score, sample.member
     sd = float(base[keep].std()) or float("nan")
     as_group, as_reference = np.where(member, base, swapped), np.where(member, swapped, base)
-    difference, _ = stratified_difference(base[keep], member[keep], made.merit[keep], bins=FINE_BINS)
+    difference, _ = stratified_difference(base[keep], member[keep], placed.merit[keep], bins=FINE_BINS)
     return PointEffects(
         swap=float((as_group - as_reference)[moved].mean()) / sd if moved.any() else float("nan"),
         erasure=decision_gap(erased[keep], member[keep]) - decision_gap(base[keep], member[keep]),
         equal_merit=difference / sd,
         flips=(as_group > 0) != (as_reference > 0),
-        shifts=made,
     )
 
 
@@ -212,4 +140,4 @@ def point_effects(network: Network, sample: Sample, layer: LayerData, fits: Fits
     """Both interventions at one layer with these fits."""
     made = shifts(sample, layer, fits)
     swapped, erased = (shifted_scores(network, sample, layer.name, by) for by in (made.swap, made.erasure))
-    return effects_of(sample, made, swapped, erased)
+    return effects_of(sample, made.placed, swapped, erased)

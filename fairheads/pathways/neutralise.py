@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.pathways.attribution import PathGradients, attributed, path_gradients, refits_of
-from fairheads.pathways.effects import BINS, Fits, LayerData, decision_gap, fits_of, merit_of, shifts
+from fairheads.pathways.attribution import PathGradients, attributed, path_gradients
+from fairheads.pathways.effects import decision_gap, merit_of, shifts
+from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.response import response_near
 from fairheads.pathways.sample import Sample
 
@@ -67,7 +68,7 @@ def neutralise_units(
     sample : Sample
     layer : LayerData
     refits : sequence of Fits
-        Of `refits_of`; the first alone gives no replicates, and costs less.
+        Of `every_fit`; the first alone gives no replicates, and costs less.
     sign : int
         Sign of the base-rate gap, group minus reference.
     direction : int
@@ -175,6 +176,6 @@ def neutralise_layers(
     found = []
     for name, h in sample.activations.items():
         layer = LayerData.of(sample, name, h, sample.member)
-        refits = refits_of(sample, layer) if intervals else (fits_of(sample, layer),)
+        refits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
         found.append(neutralise_units(network, sample, layer, refits, sign, direction))
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,10 @@ class Pair:
         drawn = data.take(at_most(sample, rows, seed))
         gap, orientation = _orientation(drawn.y, drawn.group == group)
         return cls(drawn, group, reference, seed, gap, orientation)
+
+    def at_most(self, rows: int) -> Pair:
+        """The same pair with at most so many of its rows; what the labels say stays that of all."""
+        return replace(self, data=self.data.take(at_most(rows, np.arange(len(self.data)), self.seed)))
 
     @property
     def member(self) -> Mask:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.metrics import auc, auc_within, merit_bins
-from fairheads.pathways.effects import BINS, LayerData
+from fairheads.pathways.fits import BINS, LayerData
 from fairheads.pathways.readout import readout
 from fairheads.pathways.sample import Mask, Sample
 from fairheads.sums import Moments

@@ -51,24 +51,18 @@ def readout(moments: Moments, units: int, target: int, *, standardise: bool = Tr
     return Readout(weights, float(mean[units + target] - weights @ mean[:units]))
 
 
-def logistic(
-    z: NDArray[np.float32], y: NDArray[np.int64], start: Floats | None = None, *, most_steps: int = 25
-) -> Floats:
+def logistic(z: NDArray[np.float32], y: NDArray[np.int64], *, most_steps: int = 25) -> Floats:
     """Coefficients (d,) of a ridge-penalised logistic regression of ``y`` on the columns ``z`` (the last one all 1).
 
     A merit readout must be straight on the scale on which labels are: a linear fit to 0/1 labels bends at both ends,
     borrows the group to follow the bend, and shows an effect where there is none.
 
-    Newton's steps from ``start`` (or 0), each halved until the penalised likelihood rises; the penalty is `RIDGE` times
-    the variance of ``y`` on every column but the last.
+    Newton's steps from 0, each halved until the penalised likelihood rises; the penalty is `RIDGE` times the variance
+    of ``y`` on every column but the last.
     """
-    n, columns = z.shape
-    rate = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
-    penalty = np.full(columns, RIDGE * rate * (1 - rate))
-    penalty[-1] = 1e-9
-    w = np.zeros(columns) if start is None else start.copy()
-    if start is None:
-        w[-1] = np.log(rate / (1 - rate))
+    penalty, rate = _penalty(z, y)
+    w = np.zeros(z.shape[1])
+    w[-1] = np.log(rate / (1 - rate))
 
     def loss_at(w: Floats) -> tuple[float, Floats]:
         eta = (z @ w.astype(np.float32)).astype(np.float64)
@@ -76,11 +70,8 @@ def logistic(
 
     loss, eta = loss_at(w)
     for _ in range(most_steps):
-        p = special.expit(eta)
-        gradient = (z.T @ (p - y).astype(np.float32)).astype(np.float64) / n + penalty * w
-        weighted = z * np.maximum(p * (1 - p), 1e-6).astype(np.float32)[:, None]
-        hessian = (z.T @ weighted).astype(np.float64) / n + np.diag(penalty)
-        step = np.linalg.solve(hessian, gradient)
+        gradient, hessian = _derivatives(z, y, eta)
+        step = np.linalg.solve(hessian + np.diag(penalty), gradient + penalty * w)
         size = 1.0
         new_loss, new_eta = loss_at(w - step)
         while new_loss > loss + 1e-12 and size > 1e-3:
@@ -92,6 +83,47 @@ def logistic(
         if done:
             break
     return w
+
+
+def logistic_without(
+    z: NDArray[np.float32], y: NDArray[np.int64], fitted: Floats, block: NDArray[np.int64]
+) -> list[Floats]:
+    """The coefficients that `logistic` would give without each block of rows (numbered from 0), by a step of Newton's.
+
+    From the optimum of all rows one step comes as near to that without a tenth of them as standard errors need
+    (tests/test_pathways_parts.py), and costs one pass over the rows for all blocks together.
+    """
+    penalty, _ = _penalty(z, y)
+    eta = (z @ fitted.astype(np.float32)).astype(np.float64)
+    parts, counts = [], []
+    for number in range(int(block.max()) + 1):
+        rows = block == number
+        gradient, hessian = _derivatives(z[rows], y[rows], eta[rows]) if rows.any() else (0.0, 0.0)
+        parts.append((gradient * rows.sum(), hessian * rows.sum()))
+        counts.append(int(rows.sum()))
+    all_gradient, all_hessian = (sum(part[i] for part in parts) for i in (0, 1))
+    found = []
+    for (gradient, hessian), count in zip(parts, counts, strict=True):
+        left = max(len(y) - count, 1)
+        slope = (all_gradient - gradient) / left + penalty * fitted
+        found.append(fitted - np.linalg.solve((all_hessian - hessian) / left + np.diag(penalty), slope))
+    return found
+
+
+def _penalty(z: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[Floats, float]:
+    """Penalty of every column, and the rate of ``y``."""
+    rate = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
+    penalty = np.full(z.shape[1], RIDGE * rate * (1 - rate))
+    penalty[-1] = 1e-9
+    return penalty, rate
+
+
+def _derivatives(z: NDArray[np.float32], y: NDArray[np.int64], eta: Floats) -> tuple[Floats, Floats]:
+    """Gradient and Hessian of the mean loss at log-odds ``eta``."""
+    p = special.expit(eta)
+    weighted = z * np.maximum(p * (1 - p), 1e-6).astype(np.float32)[:, None]
+    gradient = (z.T @ (p - y).astype(np.float32)).astype(np.float64) / len(y)
+    return gradient, (z.T @ weighted).astype(np.float64) / len(y)
 
 
 def bin_edges(score: Floats, bins: int) -> Floats:

@@ -15,7 +15,7 @@ from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.attributions import STEPS, Attributed, Inputs, integrated_gradients, occlusion, token_embedding
 from fairheads.pathways.baselines import BASELINES, Draw, Kind, baseline_of, patches_of
-from fairheads.pathways.effects import LIVE, Fits, LayerData, fits_of
+from fairheads.pathways.fits import LIVE, Fits, LayerData, fits_of
 from fairheads.pathways.pair import Pair, at_most
 from fairheads.pathways.parts import SHOWN, Parts, columns_of, completeness_of, difference_of, maps_of, tokens_of
 from fairheads.pathways.sample import Mask, Sample, collect

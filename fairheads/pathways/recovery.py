@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.errors import InputError
-from fairheads.pathways.effects import Fits, LayerData
+from fairheads.pathways.fits import Fits, LayerData
 from fairheads.pathways.sample import Sample
 from fairheads.pathways.two_head_fit import Readings
 from fairheads.results import Recovery

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fairheads.activations import Network
 from fairheads.errors import ConfigError
-from fairheads.pathways.attribution import refits_of
-from fairheads.pathways.effects import BINS, Fits, LayerData, fits_of, merit_of
+from fairheads.pathways.effects import merit_of
+from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.readout import BinMeans
 from fairheads.pathways.response import response_near, shifted_gradients
 from fairheads.pathways.sample import Mask, Sample
@@ -157,7 +157,7 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
     sample : Sample
     layer : LayerData
     refits : sequence of Fits
-        Of `refits_of`; the first alone gives no replicates, and costs less.
+        Of `every_fit`; the first alone gives no replicates, and costs less.
 
     Raises
     ------
@@ -166,6 +166,9 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
 
     Notes
     -----
+    ReLU units that hold the positive and the negative part of a group estimate are themselves units of one group each:
+    a head that dominates the logit, many times stronger than parity needs, parts the groups as experts do.
+
     Replicates choose the units and fit their means anew and follow the response's derivative, as those of the swap do.
     """
     if not network.gradients:
@@ -219,6 +222,6 @@ def route_layers(network: Network, sample: Sample, *, intervals: bool = True) ->
     found = []
     for name, h in sample.activations.items():
         layer = LayerData.of(sample, name, h, sample.member)
-        refits = refits_of(sample, layer) if intervals else (fits_of(sample, layer),)
+        refits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
         found.append(route_layer(network, sample, layer, refits))
     return tuple(found)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.pathways.effects import LayerData, fits_of, point_effects
+from fairheads.pathways.effects import point_effects
+from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.measure import turned
 from fairheads.pathways.sample import Mask, Sample
 from fairheads.results import LabelBias, Number, PathwayReport, undefined

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairheads.metrics import merit_bins
-from fairheads.pathways.effects import BINS, Fits, LayerData, fits_of
+from fairheads.pathways.fits import BINS, Fits, LayerData
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.readout import readout
@@ -31,12 +31,6 @@ It was at most .55 where the inputs say nothing of the group beyond merit, .87 o
 
 UNREAD = "at equal merit the two halves of the rows do not read the same of the group in this layer"
 FEW_TWINS = "two or more twins show how alike seeds are"
-
-
-def every_fit(sample: Sample, layer: LayerData) -> tuple[Fits, ...]:
-    """The fits of the full sample, then those without each jackknife block (21)."""
-    full = fits_of(sample, layer)
-    return (full, *(fits_of(sample, layer, left_out, full) for left_out in range(JACKKNIFE_BLOCKS)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +202,7 @@ def _number(column: Floats, n: int, reason: str = UNREAD, *, most: float = np.in
         return undefined(reason, n)
     if len(column) == 1:
         return Number(value=value, n=n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.05) * float(jackknife_se(column[1:, None])[0])
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(column[1:, None])[0])
     return Number(value=value, n=n, low=value - half, high=max(value, min(value + half, most)))
 
 

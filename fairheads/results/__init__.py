@@ -43,13 +43,14 @@ from fairheads.results.pathway import (
     LayerReport,
     MeritCurve,
     PathwayReport,
-    TwinSummary,
     Verdict,
 )
+from fairheads.results.reads import HeadReading
 from fairheads.results.record import json_schema, json_text
 from fairheads.results.routing import LayerRoutes, RoutingReport
 from fairheads.results.schema import audit_schema, disparity_schema, front_schema, merge_schema
 from fairheads.results.statements import Approximation, Judged, Recovery
+from fairheads.results.twins import TwinSummary
 from fairheads.results.units import LayerUnits, Neutralisation, UnitEffect, UnitReport
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "Group",
     "GroupChange",
     "GroupShare",
+    "HeadReading",
     "ImpactReport",
     "ImpactRow",
     "ImpactTable",

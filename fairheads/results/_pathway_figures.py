@@ -201,8 +201,8 @@ def layers_figure(report: PathwayReport) -> str:
     ax = plot_layers(report)
     caption = (
         "Effect of the internal group estimate at every layer, first layer on top. Each end of a bar is a bound that "
-        "holds for all layers and both effects together; inside the grey band an effect is too small to count. Right of "
-        "0 it works against the gap in the labels, left of 0 along it."
+        "holds for all layers and both effects together; inside the grey band an effect is too small to count. Right "
+        "of 0 it works against the gap in the labels, left of 0 along it."
     )
     if any(layer.twin_swaps for layer in report.layers):
         caption += " Small dots are the twins."

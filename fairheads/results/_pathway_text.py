@@ -22,7 +22,8 @@ from fairheads.results._words import (
 )
 
 if TYPE_CHECKING:
-    from fairheads.results.pathway import Effect, PathwayReport, TwinSummary
+    from fairheads.results.pathway import Effect, PathwayReport
+    from fairheads.results.twins import TwinSummary
 
 
 def effect_text(effect: Effect) -> str:

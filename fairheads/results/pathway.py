@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from fairheads.results import _pathway_figures, _pathway_html, _pathway_text
+from fairheads.results.functional import CounterfactualEffect, TwoHeadFit
 from fairheads.results.number import Number
+from fairheads.results.reads import HeadReading
 from fairheads.results.record import HIDDEN
+from fairheads.results.routing import RoutingReport
 from fairheads.results.shown import Shown
+from fairheads.results.statements import Recovery
+from fairheads.results.twins import TwinSummary
+from fairheads.results.units import UnitReport
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,22 +116,6 @@ class LayerReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwinSummary:
-    """The same effect in the twins (their largest over layers), and how surprising the network's is beside them.
-
-    ``p`` comes from the predictive t with K - 1 degrees of freedom, ``p_rank`` from the rank, ``p_min`` is the
-    smallest value that the rank can give with this many twins.
-    """
-
-    n: int
-    mean: float
-    sd: float
-    p: float
-    p_rank: float
-    p_min: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Flips:
     """People whose decision depends on which group the network believes them to be in (swap at ``layer``)."""
 
@@ -179,6 +169,10 @@ class PathwayReport(Shown):
 
     ``orientation`` is the sign of the gap in recorded labels (group minus reference), 0 where its interval holds 0.
     ``effect`` is the effect that decided, or the strongest one where none did; ``margins`` are those of both kinds.
+
+    What follows ``alpha`` describes and decides nothing, each None where it was not or could not be looked at: units
+    and routes of all layers, and of the layer of ``effect`` two heads fitted to the score, the decisions of the twins
+    recovered, what the internal group estimate reads in the inputs, and what flipping the group in the inputs does.
     """
 
     group: str
@@ -200,6 +194,12 @@ class PathwayReport(Shown):
     evidence: tuple[Evidence, ...]
     n: int
     alpha: float
+    units: UnitReport | None = None
+    routing: RoutingReport | None = None
+    two_heads: TwoHeadFit | None = None
+    recovery: Recovery | None = None
+    reading: HeadReading | None = None
+    counterfactual: CounterfactualEffect | None = None
 
     @property
     def rests_on_effect(self) -> bool:

@@ -14,7 +14,8 @@ from fairheads.activations import TorchNetwork, one_thread
 from fairheads.data import adult
 from fairheads.nets import MLP
 from fairheads.pathways import analyze_pathways
-from fairheads.pathways.effects import LayerData, fits_of, point_effects
+from fairheads.pathways.effects import point_effects
+from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.sample import collect, scores
 from fairheads.training import Unconstrained, train
 
