@@ -18,6 +18,7 @@ from fairheads.training import TwoHeaded, Unconstrained, train
 from fairheads.twoheads import (
     Coefficients,
     attach_group_head,
+    fit_frontier,
     group_readout,
     heads_of,
     merge_net,
@@ -285,6 +286,21 @@ def test_what_cannot_have_a_head_attached_is_refused_and_no_hook_is_left() -> No
     with pytest.raises(InputError, match="the features that enter the final layer must be finite"):
         attach_group_head(infinite, data)
     assert sum(hooks_of(net) for net in kept) == 0
+
+
+def test_a_task_head_that_is_not_finite_is_told_of_as_such() -> None:
+    net, data = MLP(6), some_data()
+    with torch.no_grad():
+        net.head.weight[0, 0] = float("nan")
+    z_y, z_g = heads_of(attach_group_head(net, data), data)
+    assert np.isfinite(z_g).all(), "the group head is fitted to sound features"
+    with pytest.raises(InputError, match="1300 NaN or infinite values in `z_y`"):
+        fit_frontier(z_y, z_g, data.y, data.group)
+    faint = nn.Sequential(nn.Linear(6, 6, bias=False), nn.Linear(6, 1)).to(torch.float16)
+    with torch.no_grad():
+        faint[0].weight.copy_(3e-6 * torch.eye(6))
+    with pytest.raises(InputError, match="a weight of the group head is not finite in float16; use a wider type"):
+        attach_group_head(faint, data)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -187,5 +187,5 @@ def _write(two: TwoHeadNet, weight: Floats, bias: Floats) -> None:
     for values, new in ((group.weight, weight), (group.bias, bias)):
         with torch.no_grad():
             values[rows] = torch.as_tensor(new).to(values)
-        if not bool(values.isfinite().all()):
+        if not bool(values[rows].isfinite().all()):  # the task's own are as they were
             raise InputError(f"a weight of the group head is not finite in {name_of(values.dtype)}; use a wider type.")
