@@ -269,6 +269,18 @@ def test_minimum_rates_keep_every_group_up(k: int) -> None:
     fit_frontier(*rows, minimum_rates={"true_positive_rate": lower, "true_negative_rate": lower})
 
 
+def test_a_gap_that_minimum_rates_rule_out_is_refused_beside_them() -> None:
+    rows = rows_of(7, 2000)
+    fit_frontier(*rows).at(max_gap=0.01, confidence=None)
+    front = fit_frontier(*rows, minimum_rates={"accuracy": 0.77})
+    with pytest.raises(
+        InputError, match=r"at or below 0\.01 and the `minimum_rates` on 2000 validation rows;"
+    ) as refused:
+        front.at(max_gap=0.01, confidence=None)
+    least = float(str(refused.value).rstrip(".").split()[-1])
+    assert abs(front.at(max_gap=least, confidence=None).gap) > 0.01
+
+
 @pytest.mark.parametrize("k", [2, 3])
 def test_rows_without_a_group_count_for_the_objective_only(k: int) -> None:
     z_y, z_g, y, group = rows_of(8, 3000) if k == 2 else groups_of(8, 3000, k)

@@ -302,9 +302,10 @@ class Frontier:
                 "" if confidence is None else f" with confidence {confidence:g}, which takes more rows or a wider gap"
             )
             least = _up(float(sizes[best])) if confidence is None else self._smallest(max_gap, confidence)
+            floors = " and the `minimum_rates`" if self.criteria.floors else ""
             raise InputError(
-                f"no merge keeps the gap at or below {max_gap:g} on {int(self.criteria.rows)} validation rows{sure};"
-                f" the smallest that can be had is {least:.4f}."
+                f"no merge keeps the gap at or below {max_gap:g}{floors} on {int(self.criteria.rows)} validation"
+                f" rows{sure}; the smallest that can be had is {least:.4f}."
             )
         return merges[best], float(sizes[best])
 
