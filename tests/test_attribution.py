@@ -66,7 +66,7 @@ def test_attributions_add_up_in_a_convolutional_network() -> None:
     X = rng.normal(size=(700, 3, 8, 8)) + 0.2 * group[:, None, None, None]
     y = (8 * X[:, 0].mean((1, 2)) + rng.normal(size=700) > 0.5).astype(np.int64)
     data = Dataset(X.astype(np.float32), y, group, group_names=("A", "B"))
-    network = TorchNetwork(ResNet(3, seed=0))
+    network = TorchNetwork(ResNet(3, widths=(8, 16), seed=0))
     names = [layer.name for layer in network.survey(next(iter(data)).inputs)]
     sample = collect(network, data, group == 1, names, 0)
     for found in attribute_layers(network, sample, 1, intervals=False):

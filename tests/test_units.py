@@ -14,9 +14,9 @@ from fairheads.activations import TorchNetwork
 from fairheads.errors import ConfigError
 from fairheads.nets import MLP
 from fairheads.pathways import neutralise as neutralising
-from fairheads.pathways.attribution import UnitAttributions, attribute_layers
-from fairheads.pathways.effects import decision_gap
-from fairheads.pathways.fits import LayerData, every_fit, fits_of
+from fairheads.pathways.attribution import UnitAttributions, attribute_layers, attributed, path_gradients
+from fairheads.pathways.effects import decision_gap, shifts
+from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.neutralise import Neutralised, neutralise_layers, neutralise_units
 from fairheads.pathways.readout import BinMeans
@@ -254,8 +254,8 @@ def test_neutralised_units_have_the_mean_of_their_bin_in_both_groups() -> None:
     for fold, fit in enumerate(fits):
         other, rows = sample.fold != fold, sample.fold == fold
         units = chosen(network, sample, layer, fits, fold)
-        which = {True: np.searchsorted(fit.edges, layer.z[other] @ fit.merit.astype(np.float32))}
-        means = BinMeans.of(layer.h[other], which[True], sample.member[other], 20)
+        their_bins = np.searchsorted(fit.edges, layer.z[other] @ fit.merit.astype(np.float32))
+        means = BinMeans.of(layer.h[other], their_bins, sample.member[other], 20)
         bins = np.searchsorted(fit.edges, layer.z[rows] @ fit.merit.astype(np.float32))
         given_both = means.sums / np.maximum(means.counts, 1)[:, :, None]
         given_bin = means.sums.sum(1) / np.maximum(means.counts.sum(1), 1)[:, None]
@@ -267,12 +267,8 @@ def test_neutralised_units_have_the_mean_of_their_bin_in_both_groups() -> None:
     assert found.gap == pytest.approx(-change, abs=1e-3)
 
 
-def chosen(
-    network: TorchNetwork, sample: Sample, layer: LayerData, fits: tuple, fold: int
-) -> np.ndarray:  # the other half's own largest attributions
-    from fairheads.pathways.attribution import attributed, path_gradients
-    from fairheads.pathways.effects import shifts
-
+def chosen(network: TorchNetwork, sample: Sample, layer: LayerData, fits: Fits, fold: int) -> np.ndarray:
+    """The units that push most on the other half, by that half's own fits."""
     own = shifts(sample, layer, (fits[1], fits[0]))
     gradient = path_gradients(network, sample, layer.name, own.swap).gradient
     pushes = attributed(sample, own, gradient, -1, sample.fold != fold)
