@@ -21,15 +21,22 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Moves = NDArray[np.float32]
 
-NODES = (4, 16, 64)
+NODES = (3, 8, 32, 128)
 """Nodes of the integral along a path: the first number for every row, the next for the rows it does not suffice for."""
 
 COMPLETE = 1e-2
 """Largest difference between a row's swap effect and the sum of its attributions, in sd of the logit, at which no more
 nodes are tried."""
 
+CLOSER = 4e-3
+"""The same where the mean of all rows is off by more than `TOLERANCE`."""
+
 TOLERANCE = 2e-4
-"""The same for the mean of all rows: where it is larger, every row must be so close."""
+"""Largest such difference of the mean of all rows; where more nodes leave it larger, every row must be so close.
+
+Together they leave errors of at most 6e-5 in a unit's mean, at 4 to 5 passes on average in ordinary ReLU networks and
+at 7 to 10 in penalised ones.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +64,9 @@ class PathGradients:
 def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -> PathGradients:
     """The mean gradient of every row's score along the straight path ``h -> h + shift`` at a layer.
 
-    Gauss and Legendre's rule with 4 nodes, again with 16 and with 64 for the rows whose ``error`` exceeds `COMPLETE`
-    standard deviations of the logit, or `TOLERANCE` where it does so on average. A path on which no unit bends needs
-    one node, one on which a unit saturates more.
+    Gauss and Legendre's rule with 3 nodes, again with more (`NODES`) for the rows whose ``error`` exceeds `COMPLETE`
+    standard deviations of the logit, or less where rows err to the same side (`CLOSER`, `TOLERANCE`). A path on which
+    no unit bends needs one node, one on which a unit saturates more.
 
     Parameters
     ----------
@@ -88,7 +95,8 @@ def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -
         error[rows] = np.einsum("nu,nu->n", shift[rows], gradient[rows], dtype=np.float64) - change[rows]
         passes += nodes * len(rows) / len(sample)
         on_average = max(abs(float(error[side].mean())) for side in sides if side.any())
-        rows = rows[np.abs(error[rows]) > sd * (TOLERANCE if on_average > sd * TOLERANCE else COMPLETE)]
+        closer = CLOSER if nodes == NODES[0] else TOLERANCE
+        rows = rows[np.abs(error[rows]) > sd * (closer if on_average > sd * TOLERANCE else COMPLETE)]
         if not len(rows):
             break
     return PathGradients(gradient, end, error, passes)
