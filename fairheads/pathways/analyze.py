@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
+from torch.export import ExportedProgram
 
 from fairheads.activations import Layer, Network, as_network, one_thread
 from fairheads.data import BLOCK, Dataset
@@ -15,6 +16,7 @@ from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import described
 from fairheads.pathways.measure import measure_twin
 from fairheads.pathways.pair import Pair, contrasts
+from fairheads.pathways.placebos import beside_placebos
 from fairheads.pathways.sample import collect
 from fairheads.pathways.sensitivity import label_bias
 from fairheads.pathways.verdict import judge
@@ -32,10 +34,11 @@ MAX_UNITS = 2_500
 
 @one_thread()
 def analyze_pathways(
-    model: Network | nn.Module,
+    model: Network | nn.Module | ExportedProgram,
     data: Dataset,
     *,
-    twins: Sequence[Network | nn.Module] = (),
+    twins: Sequence[Network | nn.Module | ExportedProgram] = (),
+    placebos: Sequence[Network | nn.Module | ExportedProgram] = (),
     reference: str | None = None,
     layers: Sequence[str] | None = None,
     sample: int = SAMPLE,
@@ -51,13 +54,16 @@ def analyze_pathways(
 
     Parameters
     ----------
-    model : Network or nn.Module
+    model : Network, nn.Module or torch.export.ExportedProgram
         Gives one logit a row; of one a class a `TorchNetwork` says which is favourable.
     data : Dataset
         Rows that the model was NOT trained on, with labels and groups.
     twins : sequence of networks
         Trained like the model, on the same rows, without the constraint; at least 2 for a test, 5 or more for a
         useful one. Without twins the strongest word is ``consistent_with_compensating_head``.
+    placebos : sequence of networks
+        Trained like the model, constraint and all, on groups permuted among the rows of each label. The deciding effect
+        is shown beside theirs; no verdict rests on them.
     reference : str, optional
         Name of the reference group; by default the largest.
     layers : sequence of str, optional
@@ -72,7 +78,6 @@ def analyze_pathways(
         The training rows, for the check that the model overfits like its twins.
     rows_disjoint, twins_matched : bool, optional
         What is known about training rows: that ``data`` holds none of them, that the twins used the same.
-
     flip : callable or sequence of str, optional
         Exchanges the groups in the inputs, the rest as it was, where the network is fed the group: the columns that
         hold it, or a function from inputs by name to inputs. Then the effect of the flip is reported.
@@ -102,10 +107,13 @@ def analyze_pathways(
         raise ConfigError(f"`alpha` must lie between 0 and 1 and `sample` be at least 1, got {alpha} and {sample}.")
     if seed < 0 or (layers is not None and len(set(layers)) != len(layers)):
         raise ConfigError(f"`layers` must differ from each other and `seed` be at least 0, got {layers} and {seed}.")
+    if flip is not None and not details:
+        raise ConfigError("`flip` is one of the details; leave it out, or `details` on.")
     network = as_network(model, layers=layers)
     found = survey(network, data, layers)
     names = tuple(layer.name for layer in found)
     others = [as_network(twin, layers=names, like=network) for twin in twins]
+    controls = [as_network(placebo, layers=names, like=network) for placebo in placebos]
     sample = min(sample, _affordable(found))
     background = Background(rows_disjoint, twins_matched if others else None)
     pairs = [Pair.of(data, code, against, sample, seed) for code, against in contrasts(data, reference)]
@@ -116,7 +124,8 @@ def analyze_pathways(
         cases.append(measure_case(network, theirs, pair, names, background=background, train_data=train_data))
     reports = {}
     for pair, report in zip(pairs, judged(cases, alpha), strict=True):
-        reports[report.group] = replace(report, label_bias=_label_bias(network, pair, report))
+        shown = replace(report, label_bias=_label_bias(network, pair, report))
+        reports[report.group] = beside_placebos(shown, controls, pair)
         if details:
             reports[report.group] = described(reports[report.group], network, others, pair, flip=flip)
     return reports
