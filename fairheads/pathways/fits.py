@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fairheads.pathways.readout import BinMeans, bin_edges, logistic, logistic_without
+from fairheads.pathways.readout import Contrast, bin_edges, logistic, logistic_without
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample
 from fairheads.sums import Moments
 
 Floats = NDArray[np.float64]
 
-BINS = 20
-"""Merit bins of swap and erasure."""
+BINS = 10
+"""Merit bins of swap and erasure. What is left of merit inside them is taken out along slopes, so that five or sixty
+give the same effects; fewer leave more rows of both groups in each, where rows are few."""
 
 LIVE = 1e-4
 """Units that vary less than this share of the one that varies most are no part of the merit readout."""
@@ -106,11 +107,9 @@ def _fold_fit(
 ) -> FoldFit:
     """Everything but the merit readout, from ``rows`` whose merit is ``score``."""
     edges = bin_edges(score, BINS)
-    means = BinMeans.of(layer.h[rows], np.searchsorted(edges, score), sample.member[rows], BINS)
-    contrast, enough = means.contrast()
-    cross = means.residual_covariance()
-    reading = erasure_direction(moments.covariance[: layer.units, : layer.units], cross)
-    return FoldFit(merit, edges, contrast, enough, moments.mean[: layer.units], reading, cross)
+    found = Contrast.of(layer.h[rows], score, np.searchsorted(edges, score), sample.member[rows], BINS)
+    reading = erasure_direction(moments.covariance[: layer.units, : layer.units], found.cross)
+    return FoldFit(merit, edges, found.contrast, found.enough, moments.mean[: layer.units], reading, found.cross)
 
 
 def _fits_for(sample: Sample, layer: LayerData, fold: int, *, every: bool) -> Iterator[FoldFit]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fairheads.metrics import auc, auc_within, merit_bins
 from fairheads.pathways.fits import BINS, LayerData
-from fairheads.pathways.readout import readout
+from fairheads.pathways.readout import expected_membership, readout
 from fairheads.pathways.sample import Mask, Sample
 from fairheads.sums import Moments
 
@@ -49,16 +49,16 @@ def readable_after_shift(sample: Sample, h: NDArray[np.float32], merit: Floats) 
     """AUC of membership within merit bins, and AUC of the label, from fresh readouts of the activations ``h``.
 
     The activations were moved by an eraser fitted on the other fold; each fold is halved again, a reader is
-    fitted on one half and judged on the other. The reader of membership looks for membership minus its rate in
-    the row's merit bin, which is what was erased. Units are read at their own scale: erasure leaves a copy of what it
-    erases, many orders of magnitude too small to matter, in units that were dead on these rows.
+    fitted on one half and judged on the other. The reader of membership looks for membership minus its
+    expectation at the row's merit, which is what was erased. Units are read at their own scale: erasure leaves a copy
+    of what it erases, many orders of magnitude too small to matter, in units that were dead on these rows.
     """
     group_aucs: list[float] = []
     label_aucs: list[float] = []
     weights: list[int] = []
     which = merit_bins(merit, BINS)
-    rate = np.bincount(which, sample.member, BINS) / np.maximum(np.bincount(which, minlength=BINS), 1)
-    rows = np.column_stack([h.astype(np.float64), sample.member - rate[which], sample.y])
+    expected = expected_membership(merit, which, sample.member, BINS)
+    rows = np.column_stack([h.astype(np.float64), sample.member - expected, sample.y])
     quarter = sample.block % 4
     moments = [Moments.of(rows[quarter == q]) for q in range(4)]
     for q in range(4):

@@ -142,21 +142,62 @@ class BinMeans:
     def of(cls, h: NDArray[np.floating], which: Ints, member: NDArray[np.bool_], bins: int) -> BinMeans:
         cell = which * 2 + member
         counts = np.bincount(cell, minlength=2 * bins)
-        rows = np.arange(len(cell))
-        indicator = sparse.csr_array((np.ones(len(cell)), (cell, rows)), shape=(2 * bins, len(cell)))
-        return cls(counts.reshape(bins, 2), np.asarray(indicator @ h).reshape(bins, 2, -1))
+        sums = _sums_in(cell, np.ones(len(cell)), 2 * bins, h)
+        return cls(counts.reshape(bins, 2), sums.reshape(bins, 2, -1))
 
-    def contrast(self, minimum: int = 5) -> tuple[Floats, NDArray[np.bool_]]:
-        """Group mean minus reference mean in each bin (bins, d), and which bins have enough rows of both.
 
-        0 where either has ``minimum`` rows or fewer.
+FEWEST = 5
+"""Rows of a group in a merit bin that are too few for a contrast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """How the activations of group and reference differ at equal merit.
+
+    ``contrast`` (bins, d): group minus reference in each merit bin, 0 where ``enough`` (bins,) is False, which is
+    where either has `FEWEST` rows or fewer. ``cross`` (d,): covariance of the activations with membership less its
+    expectation given merit.
+    """
+
+    contrast: Floats
+    enough: NDArray[np.bool_]
+    cross: Floats
+
+    @classmethod
+    def of(cls, h: NDArray[np.floating], merit: Floats, which: Ints, member: NDArray[np.bool_], bins: int) -> Contrast:
+        """Of these rows, whose ``merit`` lies in the bins ``which``.
+
+        Inside a bin merit still goes with the group. What the groups differ by in the bin's mean merit is taken out
+        along the slope of the activations within the bin: with plain bin means twenty bins leave .01 to .02 sd of an
+        effect, and five .06 (networks on 100,000 rows of a planted world).
         """
-        means = self.sums / np.maximum(self.counts, 1)[:, :, None]
-        enough = np.asarray((self.counts > minimum).all(1))
-        return np.where(enough[:, None], means[:, 1] - means[:, 0], 0.0), enough
+        means = BinMeans.of(h, which, member, bins)
+        cell = which * 2 + member
+        within = merit - (np.bincount(cell, merit, 2 * bins) / np.maximum(means.counts.ravel(), 1))[cell]
+        spread = np.maximum(np.bincount(which, within**2, bins), 1e-30)
+        slope = _sums_in(which, within, bins, h) / spread[:, None]
+        mean_merit = (np.bincount(cell, merit, 2 * bins) / np.maximum(means.counts.ravel(), 1)).reshape(bins, 2)
+        average = means.sums / np.maximum(means.counts, 1)[:, :, None]
+        enough = np.asarray((means.counts > FEWEST).all(1))
+        unequal = mean_merit[:, 1] - mean_merit[:, 0]
+        found = average[:, 1] - average[:, 0] - slope * unequal[:, None]
+        residual = member - expected_membership(merit, which, member, bins)
+        cross = (residual.astype(h.dtype) @ h).astype(np.float64) / max(len(h), 1)
+        return cls(np.where(enough[:, None], found, 0.0), enough, cross)
 
-    def residual_covariance(self) -> Floats:
-        """Covariance (d,) of the activations with membership minus its rate in the row's bin."""
-        n = np.maximum(self.counts.sum(1), 1)
-        rate = self.counts[:, 1] / n
-        return np.asarray((self.sums[:, 1] - rate[:, None] * self.sums.sum(1)).sum(0) / n.sum(), np.float64)
+
+def expected_membership(merit: Floats, which: Ints, member: NDArray[np.bool_], bins: int) -> Floats:
+    """Share of the group at each row's merit (n,): straight lines within the bins, fitted to these rows."""
+    counts = np.maximum(np.bincount(which, minlength=bins), 1)
+    rate, middle = np.bincount(which, member, bins) / counts, np.bincount(which, merit, bins) / counts
+    deviation = merit - middle[which]
+    spread = np.maximum(np.bincount(which, deviation**2, bins), 1e-30)
+    slope = np.bincount(which, deviation * (member - rate[which]), bins) / spread
+    expected: Floats = rate[which] + slope[which] * deviation
+    return expected
+
+
+def _sums_in(cell: Ints, weight: Floats, cells: int, h: NDArray[np.floating]) -> Floats:
+    """Weighted sums (cells, d) of the rows in each cell."""
+    indicator = sparse.csr_array((weight, (cell, np.arange(len(cell)))), shape=(cells, len(cell)))
+    return np.asarray(indicator @ h)

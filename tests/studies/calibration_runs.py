@@ -18,8 +18,11 @@ from fairheads.data import Dataset
 from fairheads.pathways import SAMPLE
 from fairheads.pathways.analyze import survey
 from fairheads.pathways.case import Background, Case, measure_case
-from fairheads.pathways.measure import TwinMeasure, measure_twin
+from fairheads.pathways.effects import point_effects
+from fairheads.pathways.fits import LayerData, fits_of
+from fairheads.pathways.measure import TwinMeasure, measure_twin, turned
 from fairheads.pathways.pair import Pair, contrasts
+from fairheads.pathways.sample import collect
 from fairheads.planted import (
     NULL_CLASSES,
     POSITIVE_CLASSES,
@@ -30,13 +33,12 @@ from fairheads.planted import (
     merged_head,
     twins_of,
     unconstrained,
-    with_effect,
 )
 from fairheads.training import Unconstrained
 
 ROWS, SMALL, TWINS = 6000, 1000, 12
 KINDS = ("table", "image", "tokens")
-MARGIN = 0.1
+MARGIN, TRUTH = 0.1, 30_000
 GAP = 0.6
 """Of merit, in standard deviations: base rates then differ by about .22, as on Adult by sex (.20)."""
 
@@ -87,6 +89,35 @@ def _weak(setting: Setting) -> Planted:
     return replace(unconstrained(setting), network=setting.trained(Unconstrained(), few))
 
 
+def _with_swap(effect: float) -> Builder:
+    """A planted head of so much strength that the largest swap effect over layers is ``effect``, on many rows."""
+
+    def built(setting: Setting) -> Planted:
+        rows = setting.known_world.draw(TRUTH, seed=TRUTH + setting.seed)
+        pair = Pair.of(rows, 1, 0, TRUTH, 0)
+
+        def swap(share: float) -> float:
+            network = TorchNetwork(added_head(setting, share=share).network)
+            names = [layer.name for layer in survey(network, rows)]
+            sample = collect(network, rows, pair.member, names, 0)
+            layers = [LayerData.of(sample, name, sample.activations[name], pair.control) for name in names]
+            effects = [point_effects(network, sample, layer, fits_of(sample, layer)) for layer in layers]
+            return max(turned(each, pair.sign)[0] for each in effects)
+
+        low, high = 0.0, 1.0
+        values = swap(low), swap(high)
+        for _ in range(3):  # nearly a straight line
+            share = low + (high - low) * (effect - values[0]) / (values[1] - values[0])
+            found = swap(share)
+            if abs(found - effect) < 0.002:
+                break
+            low, values = (share, (found, values[1])) if found < effect else (low, (values[0], values[1]))
+            high, values = (share, (values[0], found)) if found > effect else (high, values)
+        return added_head(setting, share=share)
+
+    return built
+
+
 def _shared(build: Callable[..., Planted], share: float) -> Builder:
     return lambda setting: build(setting, share=share)
 
@@ -102,8 +133,8 @@ def entries(kind: str) -> tuple[Entry, ...]:
             Entry("weak", _weak),
             Entry("a quarter of a merge", _shared(merged_head, 0.25)),
             Entry("half a planted head", _shared(added_head, 0.5)),
-            Entry("effect at the margin", lambda setting: with_effect(added_head, setting, MARGIN)),
-            Entry("effect of two margins", lambda setting: with_effect(added_head, setting, 2 * MARGIN)),
+            Entry("effect at the margin", _with_swap(MARGIN)),
+            Entry("effect of two margins", _with_swap(2 * MARGIN)),
         ]
     return tuple(named)
 
