@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from fairheads.constraints import demographic_parity
 from fairheads.data import RowRecord, Table, read_table
 from fairheads.errors import ConfigError, InputError, UnsafeModelError
 from fairheads.models import Bundle, check_free, fit_table, load_bundle, save_bundle, weights_digest
-from fairheads.nets import MLP, TwoHeadNet
+from fairheads.nets import MLP, ResNet, Transformer, TwoHeadNet
 from fairheads.training import Penalized, TwoHeaded, Unconstrained
 
 
@@ -103,8 +105,83 @@ def test_bundles_from_before_other_networks_had_two_heads_are_read(tmp_path: Pat
 def test_two_heads_of_other_networks_are_no_bundle(tmp_path: Path) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
     for two in (TwoHeadNet(net), TwoHeadNet(MLP(3, hidden=(4,)), layer="backbone.0")):
-        with pytest.raises(ConfigError, match="a bundle holds a TwoHeadNet of an MLP"):
+        with pytest.raises(ConfigError, match="a bundle holds a TwoHeadNet of an MLP, a ResNet or a Transformer"):
             save_bundle(Bundle(net=two), tmp_path / "two")
+
+
+IMAGES = torch.randn(5, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+TOKENS = torch.arange(20).reshape(4, 5) % 7
+
+
+def residual() -> ResNet:
+    return ResNet(2, widths=(4, 8), depth=2, separable=True, seed=3)
+
+
+def transformer() -> Transformer:
+    return Transformer(7, width=8, depth=2, length=5, seed=3)
+
+
+@pytest.mark.parametrize("two_headed", [False, True])
+@pytest.mark.parametrize(("fresh", "inputs"), [(residual, IMAGES), (transformer, TOKENS)])
+def test_networks_for_images_and_tokens_come_back_bit_for_bit(
+    tmp_path: Path, fresh: Callable[[], torch.nn.Module], inputs: torch.Tensor, two_headed: bool
+) -> None:
+    net = TwoHeadNet(fresh(), 3) if two_headed else fresh()
+    net(inputs.repeat(3, *[1] * (inputs.ndim - 1)))  # BatchNorm's buffers move, and must come back too
+    again = load_bundle(save_bundle(Bundle(net=net), tmp_path / "net")).net
+    assert type(again) is type(net) and weights_digest(again) == weights_digest(net)
+    assert torch.equal(again(inputs), net.eval()(inputs))
+    assert {value.device.type for value in again.state_dict().values()} == {"cpu"}
+
+
+HOSTILE: list[dict[str, object]] = [
+    {"kind": "os.system"},
+    {"kind": ["resnet"]},
+    {"kind": "two_head"},
+    {"widths": [10**9, 10**9]},
+    {"widths": [10**30]},
+    {"widths": [4] * 10_000},
+    {"widths": "48"},
+    {"widths": {"4": 8}},
+    {"widths": []},
+    {"widths": [4.0, 8]},
+    {"depth": 10**9},
+    {"depth": None},
+    {"depth": True},
+    {"channels": -1},
+    {"channels": "2"},
+    {"channels": 2.0},
+    {"separable": "yes"},
+    {"seed": 3},
+    {"device": "cuda"},
+    {"outputs": 2},
+]
+
+
+@pytest.mark.parametrize("changed", HOSTILE, ids=lambda changed: str(changed)[:30])
+def test_a_hostile_architecture_is_refused_before_it_takes_memory_or_time(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
+    folder = save_bundle(Bundle(net=residual()), tmp_path / "net")
+    config = json.loads((folder / "config.json").read_text())
+    written = json.dumps(config | {"architecture": config["architecture"] | changed})
+    (folder / "config.json").write_text(written)
+    start = time.perf_counter()
+    with pytest.raises(UnsafeModelError, match="damaged or no bundle"):
+        load_bundle(folder)
+    assert time.perf_counter() - start < 2
+
+
+def test_the_inputs_that_a_column_became_are_found(bundle: Bundle, table: Table) -> None:
+    assert bundle.encoded_columns(["age"]) == ("age",)
+    assert bundle.encoded_columns(["town", "age"]) == ("town=x", "town=y", "age")
+    assert bundle.encoded_columns(["town=y"]) == ("town=y",)
+    names = bundle.encode(table, "test")[0].feature_names
+    assert names is not None and set(bundle.encoded_columns(["town", "age"])) == set(names)
+    with pytest.raises(InputError, match=r"'sex' is no input of the model; it has: age, town\."):
+        bundle.encoded_columns(["sex"])
+    with pytest.raises(InputError, match="no encoder for tables"):
+        replace(bundle, preprocess=None).encoded_columns(["age"])
 
 
 def test_a_two_headed_architecture_with_other_settings_is_refused(tmp_path: Path) -> None:

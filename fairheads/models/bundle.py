@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,20 @@ from torch import nn
 
 from fairheads.data import Dataset, RowRecord, Table, TableEncoder
 from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError
-from fairheads.nets import MLP, TwoHeadNet
+from fairheads.models.architectures import architecture_of, filled
 
 FORMAT = "fairheads/bundle/1"
 WEIGHTS, CONFIG, ROWS = "model.safetensors", "config.json", "rows.safetensors"
 PARTS = ("train", "validation", "test", "all")
-USUAL_HEADS: dict[str, Any] = {"n_groups": 2, "separate": False, "favourable": 1}
-"""What a two-headed architecture has where its record does not say."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bundle:
-    """A network with what is needed to run it on a table and to judge an audit of it.
+    """A network with what is needed to run it, on a table with its encoder, and to judge an audit of it.
 
     Attributes
     ----------
-    net : MLP or TwoHeadNet
+    net : MLP, ResNet, Transformer, or TwoHeadNet of one
     preprocess : TableEncoder or None
     training : dict
         The training record (`fairheads.training.History.record`), with ``split`` where a table was split.
@@ -62,6 +60,27 @@ class Bundle:
         """Whether the model was trained on a part of this very table (by the hash of its file)."""
         split = self.training.get("split")
         return split is not None and split["source"] == table.source
+
+    def encoded_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The inputs that columns of a table become: one for a number, one a category for text; these may be named too.
+
+        Raises
+        ------
+        InputError
+            If a column is no input of the model.
+        """
+        if self.preprocess is None:
+            raise InputError("the model has no encoder for tables; name the columns of its inputs.")
+        found: list[str] = []
+        for column in columns:
+            values = self.preprocess.categories.get(column)
+            made = [column] if values is None else [f"{column}={value}" for value in values]
+            if not set(made) <= set(self.preprocess.feature_names):
+                raise InputError(
+                    f"column {column!r} is no input of the model; it has: {', '.join(self.preprocess.inputs)}."
+                )
+            found += made
+        return tuple(found)
 
     def encode(self, table: Table, part: str) -> tuple[Dataset, str]:
         """The rows of ``table`` as this model takes them, and which they are, in words.
@@ -106,27 +125,6 @@ def weights_digest(net: nn.Module) -> str:
     return total.hexdigest()
 
 
-def _architecture(net: nn.Module) -> dict[str, Any]:
-    if isinstance(net, TwoHeadNet):
-        if not isinstance(net.net, MLP) or net.layer != "head":
-            raise ConfigError(f"a bundle holds a TwoHeadNet of an MLP, got one of {type(net.net).__name__}.")
-        settings = {"n_groups": net.n_groups, "separate": net.separate, "favourable": net.favourable}
-        written = {name: value for name, value in settings.items() if value != USUAL_HEADS[name]}
-        return {"kind": "two_head", "of": _architecture(net.net), **written}
-    if isinstance(net, MLP):
-        return {"kind": "mlp", **net.config}
-    raise ConfigError(f"a bundle holds an MLP or a TwoHeadNet of one, got {type(net).__name__}.")
-
-
-def _build(plain: Mapping[str, Any]) -> nn.Module:
-    options = {key: value for key, value in plain.items() if key != "kind"}
-    if plain.get("kind") == "mlp":
-        return MLP(options.pop("in_features"), **options)
-    if plain.get("kind") == "two_head":
-        return TwoHeadNet(_build(options.pop("of")), **{**USUAL_HEADS, **options})
-    raise InputError(f"unknown architecture {plain.get('kind')!r}.")
-
-
 def check_free(folder: str | Path, *, overwrite: bool = False) -> Path:
     """The folder as a path, if a bundle may be written there; ask before long work.
 
@@ -161,7 +159,7 @@ def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) 
     target = check_free(folder, overwrite=overwrite)
     config = {
         "format": FORMAT,
-        "architecture": _architecture(bundle.net),
+        "architecture": architecture_of(bundle.net),
         "preprocess": None if bundle.preprocess is None else bundle.preprocess.to_dict(),
         "training": bundle.training,
         "merge": bundle.merge,
@@ -209,8 +207,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
         if config.get("format") != FORMAT:
             raise InputError(f"format {config.get('format')!r} is not {FORMAT!r}")
-        net = _build(config["architecture"])
-        net.load_state_dict(load_tensors((source / WEIGHTS).read_bytes()))
+        net = filled(config["architecture"], load_tensors((source / WEIGHTS).read_bytes()))
         rows = None
         if (source / ROWS).is_file():
             arrays = load_arrays((source / ROWS).read_bytes())
