@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from fairheads.constraints import demographic_parity
-from fairheads.data import Dataset
+from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError, LayerNotFoundError
 from fairheads.nets import MLP
 from fairheads.pathways import analyze_pathways
@@ -165,6 +166,30 @@ def test_the_batch_size_of_the_data_changes_no_byte() -> None:
     other = data.take(np.arange(len(data)))
     other.batch_size = 37
     assert verdict(trained(1)).to_json() == verdict(trained(1), other).to_json()
+
+
+def test_a_stream_is_read_twice_and_gives_the_report_of_the_same_rows_in_memory() -> None:
+    data = rows(1)
+    third = np.where(np.arange(len(data)) % 5 == 0, 2, data.group)
+    held = Dataset(data.inputs, data.y, third, group_names=("A", "B", "C"))
+    passes = []
+
+    def parts() -> Iterator[Dataset]:
+        passes.append(1)
+        for start in range(0, len(held), 700):
+            yield held.take(np.arange(start, min(start + 700, len(held))))
+
+    stream = Stream(parts, group_names=held.group_names)
+    assert len(stream) == len(held)
+    passes.clear()
+    net = trained(1, 10.0)
+    streamed = analyze_pathways(net, stream, sample=1500, details=False)
+    assert len(passes) == 3  # the first rows alone, to see the layers; then two passes
+    in_memory = analyze_pathways(net, held, sample=1500, details=False)
+    assert {k: v.to_json() for k, v in streamed.items()} == {k: v.to_json() for k, v in in_memory.items()}
+    assert in_memory["B"].n == 1500
+    with pytest.raises(InputError, match="ascending places"):
+        stream.take([3, 1])
 
 
 def test_three_groups_are_each_judged_against_the_largest() -> None:

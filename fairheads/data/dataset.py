@@ -43,7 +43,8 @@ class Batch:
         )
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The rows of all batches in one."""
     first = batches[0]
     if len(batches) == 1:
         return first
@@ -65,13 +66,13 @@ def blocks(batches: Iterable[Batch], rows: int = BLOCK) -> Iterator[Batch]:
         count += len(batch)
         if count < rows:
             continue
-        joined = _joined(held)
+        together = joined(held)
         whole = count - count % rows
         for start in range(0, whole, rows):
-            yield joined.take(slice(start, start + rows))
-        held, count = [joined.take(slice(whole, None))], count - whole
+            yield together.take(slice(start, start + rows))
+        held, count = [together.take(slice(whole, None))], count - whole
     if count:
-        yield _joined(held)
+        yield joined(held)
 
 
 class Dataset:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fairheads.data.dataset import Batch, Dataset
+from fairheads.data.dataset import Batch, Dataset, joined
 from fairheads.data.stream_edge import Edge
 from fairheads.data.stream_passes import Pass
 from fairheads.data.stream_shuffle import shuffled
@@ -186,6 +186,37 @@ class Stream:
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self._source)) if isinstance(self._source, Sequence) else None
         return shuffled(self._pass(order), batch_size, buffer=self.buffer, rng=rng, skip=skip)
+
+    def take(self, index: ArrayLike) -> Dataset:
+        """The rows at these places in the order of the source, ascending and each once, in memory; takes a pass.
+
+        Raises
+        ------
+        InputError
+            If the places do not ascend or lie outside the rows.
+        """
+        places = np.asarray(index, np.int64)
+        if not len(places) or (np.diff(places) <= 0).any() or places[0] < 0 or places[-1] >= len(self):
+            raise InputError(f"`index` must be ascending places from 0 to {len(self) - 1}, got {index!r}.")
+        found, start = [], 0
+        for batch in self:
+            first, last = np.searchsorted(places, [start, start + len(batch)])
+            if first < last:
+                found.append(batch.take(places[first:last] - start))
+            start += len(batch)
+        rows = joined(found)
+        return Dataset(
+            rows.inputs,
+            rows.y,
+            rows.group,
+            group_names=self.group_names,
+            feature_names=self.feature_names,
+            name=self.name,
+            preprocess=self.preprocess,
+            row_id=rows.row_id,
+            strata=rows.strata,
+            unseen=self.unseen,
+        )
 
     def _known(self) -> Pass:
         if self._first is None:

@@ -9,13 +9,13 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from fairheads.activations import Layer, Network, as_network, one_thread
-from fairheads.data import BLOCK, Dataset
+from fairheads.data import Dataset, Stream, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.case import Background, Case, measure_case
 from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import described
 from fairheads.pathways.measure import measure_twin
-from fairheads.pathways.pair import Pair, contrasts
+from fairheads.pathways.pair import Pair, pairs_of
 from fairheads.pathways.placebos import beside_placebos
 from fairheads.pathways.sample import collect
 from fairheads.pathways.sensitivity import label_bias
@@ -35,7 +35,7 @@ MAX_UNITS = 2_500
 @one_thread()
 def analyze_pathways(
     model: Network | nn.Module | ExportedProgram,
-    data: Dataset,
+    data: Dataset | Stream,
     *,
     twins: Sequence[Network | nn.Module | ExportedProgram] = (),
     placebos: Sequence[Network | nn.Module | ExportedProgram] = (),
@@ -56,8 +56,9 @@ def analyze_pathways(
     ----------
     model : Network, nn.Module or torch.export.ExportedProgram
         Gives one logit a row; of one a class a `TorchNetwork` says which is favourable.
-    data : Dataset
-        Rows that the model was NOT trained on, with labels and groups.
+    data : Dataset or Stream
+        Rows that the model was NOT trained on, with labels and groups. A stream is read twice, whatever its length, and
+        the drawn rows are held: the report is that of the same rows in memory.
     twins : sequence of networks
         Trained like the model, on the same rows, without the constraint; at least 2 for a test, 5 or more for a
         useful one. Without twins the strongest word is ``consistent_with_compensating_head``.
@@ -116,7 +117,7 @@ def analyze_pathways(
     controls = [as_network(placebo, layers=names, like=network) for placebo in placebos]
     sample = min(sample, _affordable(found))
     background = Background(rows_disjoint, twins_matched if others else None)
-    pairs = [Pair.of(data, code, against, sample, seed) for code, against in contrasts(data, reference)]
+    pairs = pairs_of(data, reference, sample, seed)
     cases = []
     for pair in pairs:
         testable = names and pair.too_small is None
@@ -138,9 +139,9 @@ def _label_bias(network: Network, pair: Pair, report: PathwayReport) -> LabelBia
     return label_bias(network, sample, report, pair.seed)
 
 
-def survey(network: Network, data: Dataset, layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
+def survey(network: Network, data: Dataset | Stream, layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
     """The layers to look at, by default those that the network offers, as the first rows show them."""
-    return network.survey(data.rows().take(slice(0, BLOCK)).inputs, layers)
+    return network.survey(next(blocks(data)).inputs, layers)
 
 
 def _affordable(layers: Sequence[Layer]) -> int:

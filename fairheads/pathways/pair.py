@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairheads.data import Dataset
+from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import difference_interval
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask
@@ -82,7 +83,36 @@ def at_most(most: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return rows if len(rows) <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
+def pairs_of(data: Dataset | Stream, reference: str | None, sample: int, seed: int) -> list[Pair]:
+    """Every group that has rows beside the reference, with at most ``sample`` rows each, drawn with ``seed``.
+
+    A stream takes two passes: the codes of its groups are held, one number a row, and then the drawn rows. They are
+    those that would be drawn in memory.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As `contrasts`.
+    """
+    if isinstance(data, Dataset):
+        return [Pair.of(data, code, against, sample, seed) for code, against in contrasts(data, reference)]
+    group = np.concatenate([batch.group for batch in data])
+    codes = contrasts_among(group, data.group_names, reference)
+    drawn = [at_most(sample, np.flatnonzero((group == code) | (group == against)), seed) for code, against in codes]
+    needed = np.unique(np.concatenate(drawn))
+    held = data.take(needed)
+    return [
+        Pair.of(held.take(np.searchsorted(needed, rows)), code, against, sample, seed)
+        for rows, (code, against) in zip(drawn, codes, strict=True)
+    ]
+
+
 def contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
+    """The code of every group that has rows, beside that of the reference: see `contrasts_among`."""
+    return contrasts_among(data.group, data.group_names, reference)
+
+
+def contrasts_among(group: NDArray[np.int64], names: Sequence[str], reference: str | None) -> list[tuple[int, int]]:
     """The code of every group that has rows, beside that of the reference (by default the largest group).
 
     Raises
@@ -92,17 +122,17 @@ def contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
     InputError
         If there is one group only, or a group has one row.
     """
-    if reference is not None and reference not in data.group_names:
-        raise ConfigError(f"`reference` must be one of the groups {list(data.group_names)}, got {reference!r}.")
-    sizes = np.bincount(data.group, minlength=len(data.group_names))
-    against = int(sizes.argmax()) if reference is None else data.group_names.index(reference)
+    if reference is not None and reference not in names:
+        raise ConfigError(f"`reference` must be one of the groups {list(names)}, got {reference!r}.")
+    sizes = np.bincount(group, minlength=len(names))
+    against = int(sizes.argmax()) if reference is None else list(names).index(reference)
     present = [code for code in range(len(sizes)) if sizes[code] > 0]
     for code in {*present, against}:
         if sizes[code] < 2:
             rows = "one row" if sizes[code] else "no rows"
-            raise InputError(f"group {data.group_names[code]!r} has {rows}; nothing can be said about it.")
+            raise InputError(f"group {names[code]!r} has {rows}; nothing can be said about it.")
     if len(present) < 2:
-        raise InputError(f"at least two groups are needed, got only {data.group_names[present[0]]!r}.")
+        raise InputError(f"at least two groups are needed, got only {names[present[0]]!r}.")
     return [(code, against) for code in present if code != against]
 
 
