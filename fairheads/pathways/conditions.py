@@ -26,15 +26,23 @@ TWINS_MATCHED = "twins trained on the model's rows"
 SWAP_MARGIN = 0.1
 """Smallest swap effect worth the name, in standard deviations of the logit."""
 
-ERASURE_MARGIN = 0.02
-"""Smallest erasure effect worth the name, in selection rate; at least `ERASURE_SHARE` of the gap to be closed."""
+ERASURE_MARGIN = 0.03
+"""Smallest erasure effect worth the name, in selection rate; at least `ERASURE_SHARE` of the gap to be closed.
+
+At .02 networks constrained where there is no gap could not be shown to be without effect on 6,000 rows, whose standard
+error beside the twins is .007.
+"""
 
 ERASURE_SHARE = 0.15
 RETENTION = 0.9
 """Share of the twins' ranking within groups that a head keeps."""
 
-READABLE = 0.03
-"""Largest held-out AUC above one half of the group within merit bins after erasure, or a quarter of that before."""
+READABLE, READABLE_SHARE = 0.05, 0.35
+"""Largest held-out AUC above one half of the group at equal merit after erasure, or share of that before.
+
+An eraser fitted on 3,000 rows leaves .02 to .06 by its own error, up to .09 of a group of a fifth of the rows; one that
+does not erase leaves all of it.
+"""
 
 MERIT_LOSS = 0.01
 """Largest loss of the label's held-out AUC through erasure."""
@@ -213,7 +221,7 @@ def general_checks(case: Case) -> list[Evidence]:
 
 
 def layer_checks(layer: LayerMeasure) -> list[Evidence]:
-    allowed = 0.5 + max(READABLE, 0.25 * (layer.group_auc_before - 0.5))
+    allowed = 0.5 + max(READABLE, READABLE_SHARE * (layer.group_auc_before - 0.5))
     return [
         _check(
             f"group unreadable at equal merit after erasure ({layer.name})",
