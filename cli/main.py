@@ -15,6 +15,7 @@ from .demo import demo
 from .disparity import disparity
 from .merge import merge
 from .render import render
+from .selftest import selftest
 from .train import train
 
 EXIT_ERROR = 1
@@ -39,7 +40,7 @@ def fairheads() -> None:
     """
 
 
-for command in (demo, train, audit, merge, disparity, render):
+for command in (demo, train, audit, merge, disparity, selftest, render):
     fairheads.add_command(command)
 
 

@@ -49,6 +49,7 @@ from fairheads.results.reads import HeadReading
 from fairheads.results.record import json_schema, json_text
 from fairheads.results.routing import LayerRoutes, RoutingReport
 from fairheads.results.schema import audit_schema, disparity_schema, front_schema, merge_schema
+from fairheads.results.selftest import SelftestClass, SelftestReport
 from fairheads.results.statements import Approximation, Judged, Recovery
 from fairheads.results.twins import TwinSummary
 from fairheads.results.units import LayerUnits, Neutralisation, UnitEffect, UnitReport
@@ -104,6 +105,8 @@ __all__ = [
     "PathwayReport",
     "Recovery",
     "RoutingReport",
+    "SelftestClass",
+    "SelftestReport",
     "Stratum",
     "ThroughLayer",
     "TrainedReport",

@@ -1,0 +1,106 @@
+"""The model and its twins as they are given, opened, and refused where a self-test of them would say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from fairheads.activations import Network, TorchNetwork, as_network
+from fairheads.data import Dataset, RowRecord
+from fairheads.errors import ConfigError, InputError
+from fairheads.models import Bundle, load_bundle, weights_digest
+from fairheads.twins import TwinRecipe
+
+Model = Network | nn.Module | Bundle | str | Path
+
+FEWEST = 3
+"""Twins: beside each there must be two others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Model and twins, opened, and what is known about their training rows."""
+
+    model: Network | nn.Module
+    name: str
+    twins: Sequence[nn.Module]
+    train_data: Dataset | None
+    disjoint: bool | None
+    matched: bool | None
+
+    def network(self, layers: Sequence[str] | None) -> Network:
+        return as_network(self.model, layers=layers)
+
+
+def given_networks(
+    model: Model, twins: Sequence[Model] | TwinRecipe, data: Dataset, train_data: Dataset | None
+) -> Given:
+    """Open the model, open or train the twins, and refuse rows that they were trained on and twins that are few."""
+    opened = _open(model)
+    bundle = opened if isinstance(opened, Bundle) else None
+    if bundle is not None and bundle.rows is not None:
+        bundle.rows.refuse_overlap(data)
+    matched: bool | None = None
+    if isinstance(twins, TwinRecipe):
+        _refuse_few(twins.n)
+        if isinstance(opened, Network):
+            raise ConfigError("a TwinRecipe needs a bundle or an nn.Module that it can train anew; pass trained twins.")
+        RowRecord.of(twins.train_data).refuse_overlap(data, of="a twin")
+        matched, train_data = twins.matches(opened), twins.train_data if train_data is None else train_data
+        nets: list[nn.Module] = list(twins.train(opened))
+    else:
+        _refuse_few(len(twins))
+        others = [_open(twin) for twin in twins]
+        records = [each.rows if isinstance(each, Bundle) else None for each in others]
+        for record in records:
+            if record is not None:
+                record.refuse_overlap(data, of="a twin")
+        digests = {
+            None if rows is None else rows.digest for rows in (*records, None if bundle is None else bundle.rows)
+        }
+        matched = None if None in digests else len(digests) == 1
+        nets = [_module(each) for each in others]
+    own = _module(opened) if not isinstance(opened, Network) or isinstance(opened, TorchNetwork) else None
+    weights = [weights_digest(net) for net in (*nets, *(() if own is None else (own,)))]
+    if len(set(weights)) < len(weights):
+        raise InputError("two of the twins, or a twin and the model, have the same weights; each must be trained anew.")
+    if train_data is not None:
+        RowRecord.of(train_data).refuse_overlap(data, of="the group heads")
+        if train_data.group_names != data.group_names:
+            raise InputError(
+                f"`train_data` must have the groups of `data`, {list(data.group_names)}, got"
+                f" {list(train_data.group_names)}."
+            )
+    return Given(
+        model=bundle.net if bundle is not None else opened if not isinstance(opened, Bundle) else opened.net,
+        name=(bundle.name if bundle is not None else "") or type(own or opened).__name__,
+        twins=nets,
+        train_data=train_data,
+        disjoint=True if bundle is not None and bundle.rows is not None else None,
+        matched=matched,
+    )
+
+
+def _open(model: Model) -> Network | nn.Module | Bundle:
+    return load_bundle(model) if isinstance(model, str | Path) else model
+
+
+def _module(model: Network | nn.Module | Bundle) -> nn.Module:
+    if isinstance(model, Bundle):
+        return model.net
+    module = model.module if isinstance(model, TorchNetwork) else model
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"`twins` must be torch modules, in which heads can be planted, got {type(module).__name__}.")
+    return module
+
+
+def _refuse_few(n: int) -> None:
+    if n < FEWEST:
+        raise ConfigError(
+            f"`twins` must be at least {FEWEST} networks (6 or more for a useful test), in each of which a head is"
+            f" planted and audited beside the others, got {n}: pass trained ones, or a TwinRecipe to train them"
+            " (`--twins 6`)."
+        )
