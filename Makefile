@@ -28,7 +28,7 @@ NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench study fronts heads margins coverage figures clean
+.PHONY: help demo test test-all lint types bench study calibrate verdicts fronts heads margins coverage figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,12 @@ bench: $(DEV) ## how long things take
 
 study: $(RUN) ## the verdicts on Adult, from scratch
 	$(BIN)/python tests/studies/adult_verdicts.py
+
+calibrate: $(RUN) ## how often the verdict is right, on planted networks; hours, resumable; QUICK=1 in ten minutes
+	$(BIN)/python tests/studies/calibration.py $(if $(QUICK),--quick --out tests/studies/work/quick.json)
+
+verdicts: $(DEV) ## constrained and unconstrained networks on Adult, COMPAS and FairFace; an hour, resumable
+	$(BIN)/python tests/studies/real_verdicts.py
 
 fronts: $(DEV) ## accuracy against disparity of every objective and of other libraries, on Adult and COMPAS
 	$(BIN)/python tests/studies/fronts.py
