@@ -21,7 +21,7 @@ from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.neutralise import Neutralised, neutralise_layers, neutralise_units
 from fairheads.pathways.readout import BinMeans
 from fairheads.pathways.sample import Sample, collect, shifted_scores
-from fairheads.pathways.units import FEWEST_TWINS, discover, unit_report
+from fairheads.pathways.units import FEWEST_TWINS, Floats, discover, unit_report
 from fairheads.planted import plant_head, synthetic
 from fairheads.results import UnitReport
 from fairheads.training import Unconstrained, train
@@ -311,3 +311,25 @@ def test_the_report_without_twins_names_nothing_and_says_why() -> None:
     assert not found.discovered and "fewer than" in found.reason
     assert "<b>" not in found.html().replace("<bdi>", "")
     assert "no twins" in found.summary()
+
+
+def test_a_report_of_a_wide_layer_writes_what_is_named_and_the_largest() -> None:
+    rng = np.random.default_rng(0)
+
+    def layer(values: Floats) -> UnitAttributions:
+        nothing = np.zeros((0, len(values)))
+        return UnitAttributions("wide", values, np.full(len(values), 0.01), values.sum(), 0.0, nothing, 0.0)
+
+    values = rng.normal(size=768) * 0.001
+    values[700:730] = 0.5  # more than are kept for their size
+    twins = [[layer(rng.normal(size=768) * 0.01)] for _ in range(6)]
+    found = unit_report([layer(values)], twins, group="a", reference="b")
+    assert len(found.every) == found.total == len(found.to_frame()) == 768
+    assert {unit.unit for unit in found.units} == set(range(700, 730))
+    none = unit_report([layer(values)], [], group="a", reference="b")
+    assert {unit.unit for unit in none.units} == set(range(700, 720))
+    read = UnitReport.from_dict(none.to_dict())
+    assert (read.total, len(read.every), len(read.to_frame())) == (768, 0, 20)
+    assert read.summary() == none.summary()
+    assert "of 768 units" in none.summary()
+    assert len(none.to_json()) < 10_000

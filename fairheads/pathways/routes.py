@@ -78,6 +78,8 @@ def routing_report(
             _layer(one, number, [twin[i] for twin in twins])
             for i, (one, number) in enumerate(zip(found, numbers, strict=True))
         ),
+        reference_shares=tuple(found[best].shares[0].tolist()),
+        group_shares=tuple(found[best].shares[1].tolist()),
     )
 
 

@@ -26,6 +26,9 @@ RATE = 0.1
 SMALLEST = 0.01
 """Smallest attribution worth naming, in sd of the logit: a tenth of the margin of the swap effect."""
 
+KEPT = 20
+"""Units of a layer that a report tells of, besides those that are named: a layer may have thousands."""
+
 FEWEST_TWINS = 3
 """Twins below which no unit is named: their spread cannot be told from two."""
 
@@ -204,12 +207,22 @@ def unit_report(
         p_min=1 / (len(twins) + 1),
         reason=reason,
         layers=layers,
-        units=units,
+        units=_kept(units),
+        every=units,
         neutralised=tuple(
             _neutralisation(one, [twin[i] for twin in neutralised_twins], direction, n)
             for i, one in enumerate(neutralised)
         ),
     )
+
+
+def _kept(units: Sequence[UnitEffect]) -> tuple[UnitEffect, ...]:
+    """Those that are named and the `KEPT` largest of every layer, in order."""
+    largest: set[tuple[str, int]] = set()
+    for layer in dict.fromkeys(unit.layer for unit in units):
+        ranked = sorted((unit for unit in units if unit.layer == layer), key=lambda unit: -abs(unit.value))
+        largest |= {(layer, unit.unit) for unit in ranked[:KEPT]}
+    return tuple(unit for unit in units if unit.discovered or (unit.layer, unit.unit) in largest)
 
 
 def _neutralisation(one: Neutralised, twins: Sequence[Neutralised], direction: int, n: int) -> Neutralisation:

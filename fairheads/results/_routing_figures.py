@@ -80,9 +80,9 @@ def plot_profiles(report: RoutingReport, ax: Axes | None = None, groups: Sequenc
             ax = new_figure(2.9).add_subplot()
     layer = report.strongest
     names = sorted({report.group, report.reference} | set(groups or ()))
-    tilt = [g - r for g, r in zip(layer.group_shares, layer.reference_shares, strict=True)]
+    tilt = [g - r for g, r in zip(report.group_shares, report.reference_shares, strict=True)]
     order = sorted(range(layer.units), key=lambda unit: tilt[unit])
-    for name, shares in ((report.reference, layer.reference_shares), (report.group, layer.group_shares)):
+    for name, shares in ((report.reference, report.reference_shares), (report.group, report.group_shares)):
         seen = look(name, names)
         values = [100 * shares[unit] for unit in order]
         ax.step(

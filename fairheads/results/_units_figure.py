@@ -1,4 +1,4 @@
-"""Every unit of every layer in one figure."""
+"""The largest units of every layer in one figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plot(report: UnitReport, ax: Axes | None = None) -> Axes:
     """A row of dots a layer, the band of the twins behind it, named units in colour and with their number."""
     if ax is None:
         with house_style():
-            ax = new_figure(1.35 + 0.62 * max(2, len(report.layers)), 5.6).add_subplot()
+            ax = new_figure(1.35 + 0.62 * max(2, len(report.layers))).add_subplot()
     ax.set_title("Units that the group runs through", parse_math=False)
     ax.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     for y, layer in enumerate(report.layers):
@@ -68,8 +68,9 @@ def html(report: UnitReport) -> str:
     with house_style():
         ax = plot(report)
     caption = (
-        "Every dot is a unit: what it adds to the effect of moving people to the other group at equal merit, right of 0"
-        " against the gap in the labels, left of 0 along it. Diamonds with a number are named."
+        "Every dot is a unit, the largest of each layer: what it adds to the effect of moving people to the other group"
+        " at equal merit, right of 0 against the gap in the labels, left of 0 along it. Diamonds with a number are"
+        " named."
     )
     if report.twins:
         caption += " The grey band holds the largest unit of every twin."
@@ -80,5 +81,5 @@ def _says(report: UnitReport) -> str:
     named = ", ".join(f"unit {u.unit} of {clip_middle(u.layer, 40)} {amount(u.value)}" for u in report.discovered[:12])
     return (
         f"{clip(report.group, 40)} beside {clip(report.reference, 40)}: {len(report.discovered)} units of "
-        f"{len(report.units)} named{': ' + named if named else ''}."
+        f"{report.total} named{': ' + named if named else ''}."
     )

@@ -33,7 +33,7 @@ def text_lines(report: UnitReport) -> list[str]:
     named = report.discovered
     lines = [
         f"{clip(report.group, 30)} beside {clip(report.reference, 30)}: {count(len(named))} of "
-        f"{count(len(report.units))} units named ({_against(report)})"
+        f"{count(report.total)} units named ({_against(report)})"
     ]
     if report.reason:
         lines += wrapped(sentence(report.reason))
@@ -83,7 +83,7 @@ def html(report: UnitReport, last: str) -> str:
     """Figure, table of units and table of neutralised layers."""
     title = f"{markup.name(report.group)} beside {markup.name(report.reference)}"
     named = report.discovered
-    said = f"{count(len(named))} of {count(len(report.units))} units named ({_against(report)})"
+    said = f"{count(len(named))} of {count(report.total)} units named ({_against(report)})"
     parts = [markup.heading(3, f"Units: {title}"), f"<p>{said}.</p>"]
     if report.reason:
         parts.append(f"<p>{markup.prose(sentence(report.reason))}</p>")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fairheads.results import _routing_figures, _routing_views
 from fairheads.results.number import Number
+from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class LayerRoutes:
     overlap : float
         Of the groups' contribution profiles, from 0 to 1.
     reference_shares, group_shares : tuple of float
-        Contribution of every unit in either group, as a share of all.
+        Contribution of every unit in either group, as a share of all; not written into files.
     reference_units, group_units : tuple of int
         The pathway of either group.
     twin_dissociations, twin_overlaps : tuple of float
@@ -48,12 +50,12 @@ class LayerRoutes:
     dissociation: Number
     matrix: tuple[tuple[float, ...], ...]
     overlap: float
-    reference_shares: tuple[float, ...]
-    group_shares: tuple[float, ...]
     reference_units: tuple[int, ...]
     group_units: tuple[int, ...]
     twin_dissociations: tuple[float, ...] = ()
     twin_overlaps: tuple[float, ...] = ()
+    reference_shares: tuple[float, ...] = field(default=(), metadata=HIDDEN)
+    group_shares: tuple[float, ...] = field(default=(), metadata=HIDDEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,8 @@ class RoutingReport(Shown):
     p_rank, p_min : float
         Rank of the largest dissociation over layers among the twins', and the smallest value that it can have.
     layers : tuple of LayerRoutes
+    reference_shares, group_shares : tuple of float
+        Contribution of every unit of ``layer`` in either group, as a share of all.
     """
 
     group: str
@@ -86,6 +90,8 @@ class RoutingReport(Shown):
     p_rank: float
     p_min: float
     layers: tuple[LayerRoutes, ...]
+    reference_shares: tuple[float, ...]
+    group_shares: tuple[float, ...]
 
     @property
     def strongest(self) -> LayerRoutes:
@@ -131,23 +137,31 @@ class RoutingReport(Shown):
         """
         return _routing_figures.plot_profiles(self, ax, groups)
 
+    def _shares(self, layer: LayerRoutes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if layer.name == self.layer:
+            return self.reference_shares, self.group_shares
+        return layer.reference_shares, layer.group_shares
+
     def to_frame(self) -> pd.DataFrame:
-        """A row a unit: its share in either group, and whose pathway it belongs to (none: empty)."""
+        """A row a unit: its share in either group, and whose pathway it belongs to (none: empty).
+
+        Of a report from a file shares are those of the strongest layer, NaN in the others.
+        """
         import pandas as pd
 
         rows = [
             {
                 "layer": layer.name,
                 "unit": unit,
-                self.reference: layer.reference_shares[unit],
-                self.group: layer.group_shares[unit],
+                self.reference: reference[unit] if reference else math.nan,
+                self.group: group[unit] if group else math.nan,
                 "pathway": self.reference
                 if unit in layer.reference_units
                 else self.group
                 if unit in layer.group_units
                 else "",
             }
-            for layer in self.layers
+            for layer, reference, group in ((layer, *self._shares(layer)) for layer in self.layers)
             for unit in range(layer.units)
         ]
         return pd.DataFrame(rows, columns=["layer", "unit", self.reference, self.group, "pathway"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fairheads.results import _units_figure, _units_views
 from fairheads.results.number import Number
+from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
 
 if TYPE_CHECKING:
@@ -114,8 +115,10 @@ class UnitReport(Shown):
         Why no unit is named; empty where some are.
     layers : tuple of LayerUnits
     units : tuple of UnitEffect
-        Every unit of every layer, in order.
+        Those that are named and the largest of every layer, in order.
     neutralised : tuple of Neutralisation
+    every : tuple of UnitEffect
+        Every unit of every layer, in order; not written into files.
     """
 
     group: str
@@ -128,6 +131,12 @@ class UnitReport(Shown):
     layers: tuple[LayerUnits, ...]
     units: tuple[UnitEffect, ...]
     neutralised: tuple[Neutralisation, ...] = ()
+    every: tuple[UnitEffect, ...] = field(default=(), metadata=HIDDEN)
+
+    @property
+    def total(self) -> int:
+        """Units of all layers."""
+        return sum(layer.units for layer in self.layers)
 
     @property
     def discovered(self) -> tuple[UnitEffect, ...]:
@@ -144,7 +153,7 @@ class UnitReport(Shown):
         return _units_views.html(self, LAST)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Attribution of every unit, layer by layer, beside the largest of the twins'; named units carry their number.
+        """Attribution of the largest units, layer by layer, beside the twins'; named units carry their number.
 
         Parameters
         ----------
@@ -158,8 +167,8 @@ class UnitReport(Shown):
         return _units_figure.plot(self, ax)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a unit."""
+        """A row a unit; of a report from a file, of those that are named and the largest."""
         import pandas as pd
 
         columns = list(UnitEffect.__dataclass_fields__)
-        return pd.DataFrame([vars(unit) for unit in self.units], columns=columns)
+        return pd.DataFrame([vars(unit) for unit in self.every or self.units], columns=columns)
