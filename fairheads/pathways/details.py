@@ -12,6 +12,7 @@ from fairheads.activations import Network
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.attribution import UnitAttributions, attribute_layers
 from fairheads.pathways.counterfactual import PairGenerator, column_flip, counterfactual_effect
+from fairheads.pathways.evidence import with_details
 from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.neutralise import Neutralised, neutralise_layers
 from fairheads.pathways.pair import Pair
@@ -79,9 +80,9 @@ def described(
         counterfactual=_counterfactual(network, sample, flip, few, {place: refits}),
     )
     if not network.gradients:
-        return found
+        return with_details(found)
     group, reference = few.names
-    return replace(
+    found = replace(
         found,
         units=unit_report(
             attribute_layers(network, sample, few.sign),
@@ -103,6 +104,7 @@ def described(
             n=len(sample),
         ),
     )
+    return with_details(found)
 
 
 def _twin(twin: Network, pair: Pair, names: Sequence[str], place: str, direction: int) -> _Twin:

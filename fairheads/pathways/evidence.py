@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,17 +13,21 @@ from fairheads.pathways.conditions import KINDS, RETENTION, UNITS, Bounds, layer
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical
 from fairheads.pathways.measure import QUANTITIES
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS
+from fairheads.pathways.units import FEWEST_TWINS
 from fairheads.results import (
     Effect,
     Evidence,
     Flips,
     LayerReport,
+    Neutralisation,
     Number,
     PathwayReport,
     TwinSummary,
     Verdict,
     undefined,
 )
+
+Tag = Literal["causal", "functional", "descriptive", "check"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +219,76 @@ def report_of(
         ),
         n=case.n,
         alpha=alpha,
+    )
+
+
+def with_details(report: PathwayReport) -> PathwayReport:
+    """The report with a line of evidence for each of its details, every line among those of its kind."""
+    order = ("causal", "functional", "descriptive", "check")
+    lines = [*report.evidence, *_detail_lines(report)]
+    return replace(report, evidence=tuple(sorted(lines, key=lambda line: order.index(line.tag))))
+
+
+def _detail_lines(report: PathwayReport) -> Iterator[Evidence]:
+    """They are told beside what decided; none of them did."""
+    if report.units is not None and report.effect is not None:
+        yield from (
+            _neutralised(done, report) for done in report.units.neutralised if done.layer == report.effect.layer
+        )
+    if report.counterfactual is not None:
+        found = report.counterfactual
+        yield _beside("counterfactual inputs", "causal", found.effect, 0.0, f"{found.what}; in sd of the logit")
+    if report.two_heads is not None:
+        fit = report.two_heads
+        note = f"as the network at {fit.layer}, beside merit alone; strength {fit.strength}"
+        yield _beside("two heads fitted: decided alike", "functional", fit.agreement, fit.floor.value, note)
+    if report.recovery is not None:
+        back = report.recovery
+        note = f"group head taken out, beside an offset alone; accuracy {back.gained} beside the network's"
+        yield _beside("recovery: decided like a twin", "functional", back.agreement, back.floor.value, note)
+    if report.routing is not None:
+        routes = report.routing
+        yield _beside(
+            f"routing at {routes.layer}",
+            "descriptive",
+            routes.strongest.dissociation,
+            routes.largest_in_twins,
+            f"dissociation beside the largest of {routes.twins} twins: {routes.reason}",
+        )
+    if report.units is not None:
+        units = report.units
+        named = len(units.discovered)
+        note = units.reason or f"{named} of {units.total}, at a false discovery rate of {units.rate:g}"
+        known = units.twins >= FEWEST_TWINS
+        share = Number(value=named / units.total, n=report.n) if known else undefined(units.reason, report.n)
+        yield _beside("units named, share", "descriptive", share, None, note)
+
+
+def _neutralised(done: Neutralisation, report: PathwayReport) -> Evidence:
+    """Choosing units moves the gap in ordinary networks too: the twins' mean is the null."""
+    gaps = done.twin_gaps
+    p = f"p = {done.p:.2g} (predictive t), {done.p_rank:.2g} by rank"
+    note = f"{p}; units chosen on the other half of the rows; the verdict does not rest on it"
+    line = _beside(
+        f"pathway neutralised at {done.layer}",
+        "causal",
+        done.gap,
+        float(np.mean(gaps)) if gaps else None,
+        note if gaps else "without twins it is not known how much choosing moves the gap",
+    )
+    return replace(line, passed=None if np.isnan(done.p) else done.p <= report.alpha)
+
+
+def _beside(detector: str, tag: Tag, number: Number, null: float | None, note: str) -> Evidence:
+    return Evidence(
+        detector=detector,
+        tag=tag,
+        value=number.value,
+        low=number.low,
+        high=number.high,
+        null=None if null is None or np.isnan(null) else null,
+        passed=None,
+        note=number.reason or note,
     )
 
 
