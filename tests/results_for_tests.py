@@ -15,6 +15,7 @@ from fairheads.results import (
     Comparison,
     Conditional,
     Contrast,
+    CounterfactualEffect,
     Criterion,
     Curves,
     DataInfo,
@@ -28,8 +29,12 @@ from fairheads.results import (
     Group,
     GroupChange,
     GroupShare,
+    HeadReading,
+    Judged,
     LabelBias,
     LayerReport,
+    LayerRoutes,
+    LayerUnits,
     MergeCheck,
     MergeDifference,
     MergeOutcome,
@@ -39,12 +44,20 @@ from fairheads.results import (
     MeritCurve,
     Metric,
     ModelInfo,
+    Neutralisation,
     Number,
     PathwayReport,
+    Recovery,
+    RoutingReport,
     Stratum,
+    ThroughLayer,
     TwinSummary,
+    TwoHeadFit,
+    UnitEffect,
+    UnitReport,
     undefined,
 )
+from fairheads.results.reads import Completeness, ReadColumn, ReadMap, ReadPart, ReadValue
 
 HOSTILE = '<script>alert("x")</script>\'|`a`\n$\\frac$ [b](javascript:c) **d** \u202e\x00 & -->'
 LONG = "n" * 10_000
@@ -408,6 +421,242 @@ def not_testable(group: str, reference: str) -> PathwayReport:
         curve=None,
         evidence=(),
     )
+
+
+def column(name: str, head: float, task: float, values: tuple[str, ...] = ()) -> ReadColumn:
+    def part(contrast: float) -> ReadPart:
+        halves = number(contrast / 2), number(-contrast / 2)
+        return ReadPart(
+            contrast=number(contrast),
+            share=abs(contrast),
+            group=halves[0],
+            reference=halves[1],
+            group_sd=0.1,
+            reference_sd=0.1,
+            mean_absolute=abs(contrast),
+        )
+
+    made = tuple(
+        ReadValue(
+            value=value,
+            group_share=0.1,
+            reference_share=0.6,
+            head=number(head / (i + 2)),
+            task=number(task / (i + 2)),
+            head_mean=0.1,
+            task_mean=0.1,
+        )
+        for i, value in enumerate(values)
+    )
+    return ReadColumn(name=name, head=part(head), task=part(task), values=made)
+
+
+def reading(
+    group: str = "Female", reference: str = "Male", *, image: bool = False, columns: tuple[ReadColumn, ...] = ()
+) -> HeadReading:
+    """What a head takes from eight columns, or from the channels of an image of 4 x 4 pixels."""
+    made = columns or (
+        column("relationship", 0.6, -0.05, ("Husband", "Wife")),
+        column("occupation", 0.2, 0.02),
+        *(column(f"column {i}", 0.04 - 0.005 * i, -0.3 + 0.05 * i) for i in range(6)),
+    )
+    pixels = tuple(tuple(0.01 * (x - y) for x in range(4)) for y in range(4))
+    return HeadReading(
+        group=group,
+        reference=reference,
+        layer="hidden.0",
+        kind="image" if image else "table",
+        input="x",
+        method="integrated gradients",
+        baseline="4 people for each, drawn from both groups",
+        baselines=4,
+        steps=32,
+        n_group=500,
+        n_reference=500,
+        head_distance=number(1.2),
+        task_distance=number(-0.5),
+        head_complete=Completeness(mean=0.01, largest=0.02),
+        task_complete=Completeness(mean=0.01, largest=0.02),
+        columns=made,
+        rest=column("2 others", 0.01, -0.05),
+        shown=8,
+        maps=tuple(
+            ReadMap(readout=readout, group=name, values=pixels)
+            for readout in ("head", "task")
+            for name in (group, reference)
+        )
+        if image
+        else (),
+    )
+
+
+def units(group: str = "Female", reference: str = "Male", *, twins: int = 5, named: int = 2) -> UnitReport:
+    effects = tuple(
+        UnitEffect(
+            layer=layer,
+            unit=unit,
+            value=0.05 / (unit + 1),
+            low=0.04 / (unit + 1),
+            high=0.06 / (unit + 1),
+            p=0.002 * (unit + 1),
+            p_rank=1 / (twins + 1),
+            q=0.004 * (unit + 1),
+            discovered=unit < named and layer == "hidden.0",
+        )
+        for layer in ("hidden.0", "hidden.2")
+        for unit in range(6)
+    )
+    largest = tuple(0.01 + 0.001 * i for i in range(twins))
+    return UnitReport(
+        group=group,
+        reference=reference,
+        rate=0.1,
+        smallest=0.01,
+        twins=twins,
+        p_min=1 / (twins + 1),
+        reason="" if named else "no unit carries more than the largest of a twin is likely to",
+        layers=tuple(
+            LayerUnits(name=name, units=32, effect=0.3, completeness=0.001, largest_in_twins=largest)
+            for name in ("hidden.0", "hidden.2")
+        ),
+        units=effects,
+        neutralised=tuple(
+            Neutralisation(
+                layer=name,
+                direction=1,
+                units=(0, 1, 2),
+                gap=number(gap),
+                logit=number(0.2),
+                twin_gaps=(0.01, 0.02, 0.015),
+                twin_logits=(0.02, 0.03, 0.025),
+                p=0.003,
+                p_rank=0.25,
+            )
+            for name, gap in (("hidden.0", 0.055), ("hidden.2", 0.044))
+        ),
+    )
+
+
+def routes(group: str = "Female", reference: str = "Male", *, routed: bool = False) -> RoutingReport:
+    d = 3.5 if routed else 0.4
+    shares = tuple(0.02 + 0.001 * i for i in range(32))
+    return RoutingReport(
+        group=group,
+        reference=reference,
+        routed=routed,
+        reason="the lower bound of the dissociation exceeds the twins'" if routed else "it lies among the twins'",
+        layer="hidden.0",
+        margin=1.0,
+        largest_in_twins=0.7,
+        twins=5,
+        p_rank=1 / 6,
+        p_min=1 / 6,
+        layers=tuple(
+            LayerRoutes(
+                name=name,
+                units=32,
+                dissociation=number(d - shift, 0.2),
+                matrix=((0.2, 0.05), (0.04, 0.25)),
+                overlap=0.9,
+                reference_units=(1, 2),
+                group_units=(3, 4),
+                twin_dissociations=(0.1, 0.7),
+                twin_overlaps=(0.9, 0.91),
+            )
+            for name, shift in (("hidden.0", 0.0), ("hidden.2", 0.2))
+        ),
+        reference_shares=shares,
+        group_shares=shares[::-1],
+    )
+
+
+def two_heads(group: str = "Female", reference: str = "Male") -> TwoHeadFit:
+    return TwoHeadFit(
+        layer="hidden.0",
+        group=group,
+        reference=reference,
+        orientation=-1,
+        n=4000,
+        strength=number(2.5, 0.5),
+        b=number(2.5, 0.5),
+        merit=number(0.8),
+        offset=0.1,
+        logit_sd=2.0,
+        r2=number(0.93),
+        r2_floor=number(0.87),
+        r2_ceiling=number(0.99),
+        agreement=number(0.956),
+        floor=number(0.932),
+        ceiling=number(0.985),
+        over_floor=number(0.024),
+        to_ceiling=number(-0.029),
+        beside=TwinSummary(n=5, mean=0.003, sd=0.15, p=0.00006, p_rank=1 / 6, p_min=1 / 6),
+    )
+
+
+def recovery() -> Recovery:
+    def judged(accuracy: float) -> Judged:
+        return Judged(accuracy=number(accuracy), selection_rate=number(0.2), gap=number(0.05))
+
+    return Recovery(
+        name="group taken out at hidden.0",
+        fitted_on=2000,
+        n=2000,
+        confidence=0.95,
+        b=(2.4,),
+        t=-0.6,
+        offset=-0.3,
+        repeats=4,
+        agreement=number(0.962),
+        floor=number(0.921),
+        ceiling=number(0.986),
+        over_floor=number(0.041),
+        to_ceiling=number(-0.024),
+        share=number(0.63),
+        constrained_agreement=number(0.907),
+        constrained=judged(0.83),
+        recovered=judged(0.849),
+        offset_only=judged(0.837),
+        unconstrained=judged(0.854),
+        gained=number(0.019),
+        cost=number(0.024),
+        by_head=number(0.012),
+        accuracy_share=number(0.8),
+    )
+
+
+def counterfactual(group: str = "Female", reference: str = "Male") -> CounterfactualEffect:
+    return CounterfactualEffect(
+        group=group,
+        reference=reference,
+        what="sex exchanged",
+        orientation=-1,
+        n=4000,
+        changed=number(1.0, 0.0),
+        effect=number(0.22),
+        decisions=number(0.03),
+        flips=number(0.04),
+        layers=(ThroughLayer(layer="hidden.0", remains=number(0.02), through=number(0.91)),),
+    )
+
+
+def detailed(group: str = "Female", reference: str = "Male", **changes: Any) -> PathwayReport:
+    """A pathway with everything that can be told of it."""
+    details: dict[str, Any] = {
+        "units": units(group, reference),
+        "routing": routes(group, reference),
+        "two_heads": two_heads(group, reference),
+        "recovery": recovery(),
+        "reading": reading(group, reference),
+        "counterfactual": counterfactual(group, reference),
+    }
+    return pathway(group, reference, **(details | changes))
+
+
+def detailed_audit(groups: tuple[str, ...] = ("Female", "Male"), **changes: Any) -> AuditReport:
+    """An audit whose groups have all details."""
+    *others, reference = groups
+    return replace(audit(groups), pathways={g: detailed(g, reference, **changes) for g in others})
 
 
 def audit(

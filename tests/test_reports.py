@@ -7,18 +7,37 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from results_for_tests import HOSTILE, LONG, audit, comparison, full, intersections, pathway
+from results_for_tests import (
+    HOSTILE,
+    LONG,
+    audit,
+    comparison,
+    detailed,
+    detailed_audit,
+    full,
+    intersections,
+    pathway,
+    reading,
+)
 
 from fairheads.errors import ConfigError, InputError
+from fairheads.pathways.evidence import with_details
 from fairheads.reports import FORMATS, comparison_page, render
-from fairheads.results import AuditReport, Comparison
+from fairheads.results import AuditReport, Comparison, PathwayReport
 from fairheads.results.page import html_page, markdown_page, text_page
 
 GROUPS = {"two": ("Female", "Male"), "hostile": (HOSTILE, LONG)}
+
+
+@cache
+def detailed_page() -> str:
+    return html_page(detailed_audit())
 
 
 def data_of(page: str, name: str) -> str:
@@ -87,6 +106,73 @@ def test_the_verdict_card_holds_the_numbers_it_rests_on() -> None:
         assert told in card
 
 
+def test_what_a_finding_is_made_of_comes_after_the_layers_with_headings_in_order() -> None:
+    page = html_page(detailed_audit(("a", "b", "c")))
+    parts = ("What the head reads", "Two heads, fitted and taken out", "Units and routes")
+    titles = ("Layer by layer", *parts, "Evidence")
+    places = [page.index(f"<h2>{title}</h2>") for title in titles]
+    assert places == sorted(places)
+    told = re.sub(r"<[^>]*>", "", page)
+    for group in ("a", "b"):
+        for title in ("What the group head reads", "Two heads fitted to the network at hidden.0", "Units"):
+            assert f"{title}: {group} beside c" in told
+    for made, first in ((page, 1), (detailed_audit().html(), 2)):
+        levels = [int(level) for level in re.findall(r"<h([1-6])>", made)]
+        assert levels[0] == first
+        assert all(below - above <= 1 for above, below in pairwise(levels))
+    assert not any(f"<h2>{title}" in html_page(audit()) for title in parts)
+
+
+def test_long_tables_are_folded_away_and_nothing_is_lost() -> None:
+    page = detailed_page()
+    folded = re.findall(r"<details><summary>In numbers</summary>(.*?)</details>", page, re.DOTALL)
+    assert [len(re.findall("<table", part)) for part in folded] == [1, 1, 1]  # columns, two heads, recovery
+    assert all(len(re.findall("rowheader", part)) > 6 for part in folded)
+    assert page.count("relationship = Husband") == 1
+    for row in ("decided alike: fit minus ceiling", "accuracy: share of the cost that comes back"):
+        assert len(re.findall(rf"<bdi>{row}</bdi>|>{row}<", page)) == 1
+    figures = re.findall(r'<figure><svg role="img" aria-label="([^"]*)"', page)
+    assert len(figures) == page.count("<figure>") == 3 + 1 + 3 + 3  # verdict and rates; head; heads; units and routes
+    assert all(re.search(r"\d", figure) for figure in figures)
+
+
+def test_maps_of_images_are_shown() -> None:
+    assert "Mean maps of" in html_page(detailed_audit(reading=reading(image=True)))
+    assert "Mean maps of" not in detailed_page()
+
+
+def test_what_could_not_be_looked_at_is_left_out() -> None:
+    page = html_page(detailed_audit(reading=None, two_heads=None, recovery=None, counterfactual=None))
+    assert "What the head reads" not in page
+    assert "Two heads, fitted" not in page
+    assert "<h2>Units and routes</h2>" in page
+
+
+def evidence_of(report: PathwayReport) -> dict[str, tuple[object, ...]]:
+    return {
+        line.detector: (line.tag, line.value, line.low, line.null, line.passed)
+        for line in with_details(report).evidence
+        if line not in report.evidence
+    }
+
+
+def test_every_detail_has_a_line_of_evidence_among_those_of_its_kind() -> None:
+    found = with_details(detailed())
+    tags = [line.tag for line in found.evidence]
+    assert tags == sorted(tags, key=("causal", "functional", "descriptive", "check").index)
+    assert max(len(line.detector) for line in found.evidence) <= 38
+    low = pytest.approx
+    assert evidence_of(detailed()) == {
+        "pathway neutralised at hidden.0": ("causal", 0.055, low(0.045), low(0.015), True),
+        "counterfactual inputs": ("causal", 0.22, low(0.21), 0.0, None),
+        "two heads fitted: decided alike": ("functional", 0.956, low(0.946), 0.932, None),
+        "recovery: decided like a twin": ("functional", 0.962, low(0.952), 0.921, None),
+        "routing at hidden.0": ("descriptive", 0.4, low(0.2), 0.7, None),
+        "units named, share": ("descriptive", 2 / 64, None, None, None),
+    }
+    assert evidence_of(pathway()) == {}
+
+
 def test_untestable_and_many_groups_have_a_page() -> None:
     page = html_page(audit(("a", "b", "c"), untestable=("b",)))
     assert "Not testable" in page
@@ -95,9 +181,9 @@ def test_untestable_and_many_groups_have_a_page() -> None:
 
 
 def test_ids_are_not_given_twice() -> None:
-    page = html_page(audit(("a", "b", "c")))
-    found = re.findall(r'\bid="([^"]+)"', page)
-    assert len(found) == len(set(found))
+    for page in (html_page(audit(("a", "b", "c"))), detailed_page()):
+        found = re.findall(r'\bid="([^"]+)"', page)
+        assert len(found) == len(set(found))
 
 
 # ---------------------------------------------------------------- Markdown and text
@@ -111,6 +197,18 @@ def test_markdown_of_hostile_names_is_inert() -> None:
     widths = {len(re.findall(r"<t[hd]\b", row)) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)}
     assert widths == {4, 5, 6}
     assert max(map(len, page.splitlines())) < 1500
+
+
+def test_markdown_tells_what_a_finding_is_made_of() -> None:
+    markdown_it = pytest.importorskip("markdown_it", reason="needs markdown-it-py")
+    page = markdown_page(detailed_audit())
+    assert page.index("## What it is made of") < page.index("## Evidence")
+    assert "- two heads fitted: strength 2.500" in page
+    assert "| relationship | 0.600 [0.590, 0.610] | 60 %" in page
+    assert "What it is made of" not in markdown_page(audit())
+    hostile = markdown_page(detailed_audit((HOSTILE, LONG)))
+    html = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table").render(hostile)
+    assert not re.search(r"<(script|a|code|strong|em|img)\b", html)
 
 
 def test_markdown_says_what_the_page_says() -> None:
@@ -180,6 +278,7 @@ QUIET = (
 PAGES: dict[str, Callable[[], str]] = {
     "audit": lambda: html_page(audit()),
     "audit of hostile names": lambda: html_page(audit((HOSTILE, LONG))),
+    "audit of hostile names with details": lambda: html_page(detailed_audit((HOSTILE, LONG))),
     "disparity": lambda: render(intersections(), "html"),
     "disparity of hostile names": lambda: render(full((HOSTILE, LONG), columns=(LONG,), name=LONG), "html"),
 }

@@ -25,6 +25,8 @@ from results_for_tests import (
     LONG,
     audit,
     comparison,
+    detailed,
+    detailed_audit,
     disparity,
     evidence,
     full,
@@ -33,7 +35,10 @@ from results_for_tests import (
     not_testable,
     number,
     pathway,
+    reading,
     regression,
+    routes,
+    units,
     unlabelled,
 )
 
@@ -69,6 +74,10 @@ RESULTS: dict[str, Callable[[], Shown]] = {
     "pathway": pathway,
     "pathway without twins": lambda: pathway(n_twins=0),
     "pathway not testable": lambda: not_testable("a", "b"),
+    "pathway with details": detailed,
+    "pathway of an image and of hostile names": lambda: detailed(
+        HOSTILE, LONG, reading=reading(HOSTILE, LONG, image=True), units=units(named=0), counterfactual=None
+    ),
     "audit": audit,
     "audit of five groups": lambda: audit(FIVE, untestable=("Other",), no_positives=True),
     "audit of hostile names": lambda: audit((HOSTILE, LONG), name=HOSTILE),
@@ -202,7 +211,50 @@ def test_summaries_fit_the_terminal_and_end_with_what_they_do_not_say(result: Sh
 def test_golden_summaries() -> None:
     golden("audit_summary.txt", audit().summary() + "\n")
     golden("pathway_summary.txt", pathway(n_twins=0).summary() + "\n")
+    golden("pathway_details_summary.txt", detailed().summary() + "\n")
     golden("comparison_summary.txt", comparison().summary() + "\n")
+
+
+def test_what_a_finding_is_made_of_is_told_in_a_dozen_lines() -> None:
+    *_, made, _ = detailed().summary().split("\n\n")
+    assert len(made.splitlines()) <= 14
+    told = (
+        "strength 2.500 [2.000, 3.000]",
+        "merit and group 0.956, merit alone 0.932 (floor), two twins 0.985 (ceiling)",
+        "accuracy +0.019, the twin's +0.024",
+        "relationship +0.600 (60%, task 5%)",
+        "2 of 64: hidden.0 0, hidden.0 1",
+        "not shown; dissociation 0.400 [0.200, 0.600] at hidden.0, largest of 5 twins 0.700",
+        "91% of it through hidden.0; 4% of decisions flip",
+    )
+    words = " ".join(made.split())
+    assert [phrase for phrase in told if phrase not in words] == []
+    assert " routed; dissociation" in " ".join(detailed(routing=routes(routed=True)).summary().split())
+    assert "none of 64: no unit carries more" in detailed(units=units(named=0)).summary()
+    assert "column 2" in detailed().to_dict()["reading"]["columns"][4]["name"]
+    assert "column 2" not in made  # the first four only
+    assert "what it is made of" not in pathway().summary()
+    assert "what it is made of" in detailed_audit().summary()
+
+
+def test_an_effect_emerges_at_the_first_layer_beyond_its_margin_in_its_direction() -> None:
+    report = pathway()
+    assert report.emerges_at == "hidden.0"
+    first, second = report.layers[0], replace(report.layers[1], swap=number(0.2, 0.05))
+    within = {"swap": number(0.12, 0.05), "erasure": number(0.02, 0.01)}
+    assert replace(report, layers=(replace(first, **within), second)).emerges_at == "hidden.2"
+    by_erasure = replace(first, swap=within["swap"])
+    assert replace(report, layers=(by_erasure, second)).emerges_at == "hidden.0"
+    against = {"swap": number(-0.3, 0.05), "erasure": number(-0.06, 0.01)}
+    assert replace(report, layers=(replace(first, **against), second)).emerges_at == "hidden.2"
+    assert report.effect is not None
+    aligned = replace(report, effect=replace(report.effect, value=-0.3), layers=(second, replace(first, **against)))
+    assert aligned.emerges_at == "hidden.0"
+    assert replace(report, layers=(replace(first, **within),)).emerges_at is None
+    assert (
+        replace(report, layers=(replace(first, swap=undefined("none"), erasure=undefined("none")),)).emerges_at is None
+    )
+    assert not_testable("a", "b").emerges_at is None
 
 
 def test_no_network_is_called_a_good_one(result: Shown) -> None:
@@ -332,6 +384,17 @@ def test_figures_follow_the_colours_of_the_page() -> None:
     drawn = svg(pathway().plot_curve().figure, "words")  # type: ignore[arg-type]
     assert f"var(--fh-group-0, {PALETTE[0]})" in drawn
     assert "date" not in drawn.lower()
+
+
+def test_the_layer_where_an_effect_emerges_is_marked_if_the_verdict_rests_on_it() -> None:
+    def labels(report: PathwayReport) -> list[str]:
+        return [label.get_text() for label in report.plot().get_yticklabels()]
+
+    assert labels(pathway()) == ["hidden.0\nemerges here", "hidden.2"]
+    assert "The effect emerges at hidden.0" in pathway().html()
+    neutral = pathway(verdict="neutral")
+    assert labels(neutral) == ["hidden.0", "hidden.2"]
+    assert "emerges" not in neutral.html()
 
 
 def test_layers_without_a_value_are_drawn_as_such() -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fairheads.results import _audit_figure, _audit_text, _disparity_figures, _disparity_html, _pathway_html
+from fairheads.results import (
+    _audit_figure,
+    _audit_text,
+    _disparity_figures,
+    _disparity_html,
+    _pathway_details,
+    _pathway_html,
+)
 from fairheads.results import _markup as html
 from fairheads.results._disparity_tables import DISCLAIMER, apart
 from fairheads.results._words import amount, capital, count, recipe
@@ -32,6 +39,7 @@ def sections(report: AuditReport, level: int) -> str:
         f"<p>{DISCLAIMER}</p>",
         html.heading(level, "Layer by layer"),
         *(_pathway_html.layer_table(pathway) for pathway in report.pathways.values()),
+        *_pathway_details.sections(report.pathways.values(), level),
         html.heading(level, "Evidence"),
         *(_pathway_html.evidence_table(pathway) for pathway in report.pathways.values()),
         html.heading(level, "Data and model"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fairheads.results import _audit_text, _disparity_markdown, _pathway_text
+from fairheads.results import _audit_text, _disparity_markdown, _pathway_made, _pathway_text
 from fairheads.results._markdown import inert, name, pipes
+from fairheads.results._reads_text import share
 from fairheads.results._words import (
     VERDICT_NAME,
     amount,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport
     from fairheads.results.number import Number
     from fairheads.results.pathway import PathwayReport
+    from fairheads.results.reads import HeadReading, ReadPart
 
 
 def told(number: Number) -> str:
@@ -44,6 +46,7 @@ def sections(report: AuditReport) -> list[str]:
         *(paragraph for pathway in report.pathways.values() for paragraph in _verdict(pathway)),
         "## Decisions by group",
         *_disparity_markdown.core_sections(report.disparity),
+        *_made(report),
         "## Evidence",
         *(_evidence(pathway) for pathway in report.pathways.values()),
         "## Data and model",
@@ -82,6 +85,31 @@ def _verdict(report: PathwayReport) -> list[str]:
     ]
     head = ["layer", "swap, sd of the logit", "erasure, selection rate", "group probe AUC"]
     return [*parts, pipes(head, rows)] if rows else parts
+
+
+def _made(report: AuditReport) -> list[str]:
+    """What every finding is made of, and what its head reads; nothing where that was not looked at."""
+    parts = []
+    for pathway in report.pathways.values():
+        facts = _pathway_made.facts(pathway)
+        if facts:
+            title = f"{name(pathway.group)} beside {name(pathway.reference)}"
+            parts += [f"### {title}", "\n".join(f"- {what}: {inert(said)}" for what, said in facts)]
+        if pathway.reading is not None:
+            parts.append(_reading(pathway.reading))
+    return ["## What it is made of", *parts] if parts else []
+
+
+def _reading(reading: HeadReading) -> str:
+    rows = [
+        [name(column.name, 40), *(cell for part in (column.head, column.task) for cell in _part(part))]
+        for column in reading.bars
+    ]
+    return pipes(["column", "group head, sd", "share", "task readout, sd", "share"], rows)
+
+
+def _part(part: ReadPart) -> tuple[str, str]:
+    return estimate(part.contrast), share(part.share)
 
 
 def _evidence(report: PathwayReport) -> str:

@@ -95,6 +95,7 @@ def summary_lines(report: AuditReport, evidence: bool = False) -> list[str]:
     for pathway in report.pathways.values():
         lines += ["", *_pathway_text.head_lines(pathway)]
         tables = [_pathway_text.layer_lines(pathway), _pathway_text.evidence_lines(pathway) if evidence else []]
+        tables.append(_pathway_text.made_lines(pathway))
         lines += [line for table in tables if table for line in ("", *table)]
     lines += ["", *_disparity_text.core_lines(report.disparity)]
     told = [overlap(report), unseen(report), *(clip(note, 500) for note in report.notes)]

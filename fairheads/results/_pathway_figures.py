@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from fairheads.results._markup import prose
+from fairheads.results._pathway_made import emergence
 from fairheads.results._style import (
     BAND,
     INK,
@@ -73,7 +75,10 @@ def _draw_layers(ax: Axes, report: PathwayReport, kind: Kind) -> None:
     if any(twins):
         place = max(v for v in twins[-1] if not math.isnan(v))
         _beside(ax, "twins", place, len(twins) - 1 + TWINS_BELOW, SOFT)
-    labels = [clip_middle(layer.name, 18) for layer in report.layers]
+    emerges = report.emerges_at if report.rests_on_effect else None
+    labels = [
+        clip_middle(layer.name, 18) + ("\nemerges here" if layer.name == emerges else "") for layer in report.layers
+    ]
     ax.set_yticks(range(len(labels)), labels, parse_math=False)
     ax.set_ylim(len(labels) - 0.45, -0.95)
     ax.tick_params(axis="y", length=0)
@@ -181,7 +186,7 @@ def curve_figure(report: PathwayReport, groups: Sequence[str] | None) -> str:
         "People to whom the network gives the same merit, by its own reading. Where one line lies above the other, "
         "that group is scored higher at equal merit."
     )
-    return html_figure(ax, _curve_says(report), caption)
+    return html_figure(ax, _curve_says(report), _with_emergence(caption, report))
 
 
 def _curve_says(report: PathwayReport) -> str:
@@ -206,7 +211,11 @@ def layers_figure(report: PathwayReport) -> str:
     )
     if any(layer.twin_swaps for layer in report.layers):
         caption += " Small dots are the twins."
-    return html_figure(ax, _layers_say(report), caption)
+    return html_figure(ax, _layers_say(report), _with_emergence(caption, report))
+
+
+def _with_emergence(caption: str, report: PathwayReport) -> str:
+    return " ".join([caption, *(prose(sentence) for sentence in emergence(report))])
 
 
 def _layers_say(report: PathwayReport) -> str:

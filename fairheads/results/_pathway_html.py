@@ -121,5 +121,5 @@ def evidence_table(report: PathwayReport) -> str:
     head = ["Evidence", "Kind", "Value", "Compared with", "Condition", "Note"]
     if not report.evidence:
         return f"<p>{title(report)}: no evidence was gathered, because {html.prose(report.reason)}.</p>"
-    caption = f"{title(report)}: what the verdict rests on"
+    caption = f"{title(report)}: what speaks for and against the verdict"
     return html.table(caption, head, [row(line) for line in report.evidence], right=(2, 3))

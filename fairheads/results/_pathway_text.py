@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from fairheads.results import _pathway_made
 from fairheads.results._text import text_table, wrapped
 from fairheads.results._words import (
     VERDICT_NAME,
@@ -81,10 +83,21 @@ def head_lines(report: PathwayReport) -> list[str]:
         ("gap in labels", estimate(report.base_rate_gap)),
         ("biased labels", label_bias_text(report)),
     ]
+    return [*lines, *_fact_lines(facts)]
+
+
+def _fact_lines(facts: Iterable[tuple[str, str]]) -> list[str]:
+    lines = []
     for what, said in facts:
         first, *more = wrapped(said, " " * 23)
         lines += [f"  {what:<21}{first.strip()}", *more]
     return lines
+
+
+def made_lines(report: PathwayReport) -> list[str]:
+    """What the finding is made of; nothing where that was not looked at."""
+    facts = _pathway_made.facts(report)
+    return [f"  {_pathway_made.TITLE}", *_fact_lines(facts)] if facts else []
 
 
 def _why(reason: str | None) -> str:

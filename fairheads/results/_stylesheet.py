@@ -51,6 +51,7 @@ _RULES = """
 .fairheads figure { margin: 1rem 0; max-width: 30rem; }
 .fairheads figure svg { display: block; width: 100%; height: auto; overflow: visible; }
 .fairheads figcaption { font-size: .88rem; line-height: 1.45; margin-top: .4rem; }
+.fairheads summary { cursor: pointer; width: fit-content; }
 .fairheads .scroll { overflow-x: auto; margin: 1rem 0; max-width: 100%; }
 .fairheads .scroll:focus-visible { outline: 2px solid var(--fh-link); outline-offset: 2px; }
 .fairheads table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4;
@@ -90,6 +91,7 @@ body > .fairheads { max-width: 70rem; margin: 0 auto; padding: 2.5rem 1.5rem 4re
   .fairheads .scroll { overflow: visible; } .fairheads table { font-size: 8pt; }
   .fairheads th, .fairheads td { padding-right: .45rem; }
   .fairheads figure, .fairheads tr, .fairheads .card { break-inside: avoid; }
+  .fairheads details::details-content { content-visibility: visible; display: block; height: auto; }
   .fairheads h2, .fairheads h3, .fairheads caption { break-after: avoid; } .fairheads h2 { margin-top: 1.5rem; } }
 """
 

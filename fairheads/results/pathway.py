@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fairheads.results import _pathway_figures, _pathway_html, _pathway_text
+from fairheads.results import _pathway_details, _pathway_figures, _pathway_html, _pathway_text
 from fairheads.results.functional import CounterfactualEffect, TwoHeadFit
 from fairheads.results.number import Number
 from fairheads.results.reads import HeadReading
@@ -207,16 +207,36 @@ class PathwayReport(Shown):
         return self.verdict in _HEADS
 
     @property
+    def emerges_at(self) -> str | None:
+        """First layer, from the input on, whose swap or erasure lies beyond its margin in the direction of ``effect``.
+
+        Bounds hold over all layers together. None where no layer's does.
+        """
+        if self.effect is None:
+            return None
+        side = 1 if self.effect.value >= 0 else -1
+        for layer in self.layers:
+            for kind, number in (("swap", layer.swap), ("erasure", layer.erasure)):
+                nearest = number.low if side > 0 else number.high
+                if nearest is not None and side * nearest > self.margins[kind]:
+                    return layer.name
+        return None
+
+    @property
     def meaning(self) -> str:
         """The verdict in a sentence."""
         return MEANING[self.verdict]
 
     def summary(self) -> str:
-        """Verdict, layers and evidence as text of at most 100 columns; the last line says what they do not say."""
+        """Verdict, layers, evidence and what it is made of as text of at most 100 columns.
+
+        The last line says what they do not say. Units, routes and the other details have summaries of their own.
+        """
         parts = [
             _pathway_text.head_lines(self),
             _pathway_text.layer_lines(self),
             _pathway_text.evidence_lines(self),
+            _pathway_text.made_lines(self),
             [DISCLAIMER],
         ]
         return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -228,6 +248,7 @@ class PathwayReport(Shown):
             _pathway_html.figures(self),
             _pathway_html.layer_table(self),
             _pathway_html.evidence_table(self),
+            *_pathway_details.fragments(self, level=4),
             f"<p>{DISCLAIMER}</p>",
         ]
         return "\n".join(parts)
