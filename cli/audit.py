@@ -23,8 +23,13 @@ from .options import SEED, counted, names, opened, table_options
     type=click.Path(path_type=Path),
     help="A trained twin; repeatable.",
 )
+@click.option(
+    "--placebo", type=int, default=0, metavar="N", help="With --twins: N more, constrained on permuted groups."
+)
 @click.option("--layers", metavar="NAME[,NAME]", help="Layers to look at; by default the hidden ones.")
 @click.option("--reference", metavar="GROUP", help="Reference group; by default the largest.")
+@click.option("--group-input", metavar="COL[,COL]", help="Inputs that hold the group: also say what flipping it does.")
+@click.option("--no-details", is_flag=True, help="The verdict alone: no units, routes or inputs that the head reads.")
 @click.option("--sample", type=int, default=20_000, show_default=True, help="Rows that interventions run on.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
@@ -42,8 +47,11 @@ def audit(
     n_twins: int,
     train_data: str | None,
     twin_paths: tuple[Path, ...],
+    placebo: int,
     layers: str | None,
     reference: str | None,
+    group_input: str | None,
+    no_details: bool,
     sample: int,
     seed: int,
     out: Path | None,
@@ -57,6 +65,7 @@ def audit(
     \b
     fairheads audit models/parity --data adult --twins 5 --out report
     fairheads audit models/plain --data people.csv --label hired --group sex --format json
+    fairheads audit models/plain --data people.csv --label hired --group sex --group-input gender
 
     On the table that MODEL was trained on, the rows of its held-out split are audited. Without twins the strongest
     finding is consistent_with_compensating_head.
@@ -75,8 +84,11 @@ def audit(
     check_gap(max_gap, gap_metric, CORE)
     if n_twins and twin_paths:
         raise ConfigError("give either `--twins N` or `--twin MODEL`, not both.")
-    if train_data is not None and not n_twins:
-        raise ConfigError("`--train-data` is for training twins; give `--twins N` too.")
+    for option, given in (("--train-data", train_data is not None), ("--placebo", placebo != 0)):
+        if given and not n_twins:
+            raise ConfigError(f"`{option}` is for training twins; give `--twins N` too.")
+    if group_input is not None and no_details:
+        raise ConfigError("`--group-input` asks for one of the details; give either it or `--no-details`.")
     bundle = load_bundle(model)
     table = opened(source, label, group, favourable, drop)
     data, words = bundle.encode(table, split)
@@ -84,12 +96,14 @@ def audit(
         raise ConfigError(
             "`--twins` needs the model's training table, and --data is another one: name it, --train-data."
         )
-    with counted(f"training {n_twins} twins" if n_twins else "auditing", n_twins or 1) as tell:
+    flip = bundle.encoded_columns(names(group_input)) if group_input is not None else None
+    said = f"training {n_twins} twins" + (f" and {placebo} placebos" if placebo else "")
+    with counted(said if n_twins else "auditing", (n_twins + placebo) or 1) as tell:
         twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
         if n_twins:
             rows = table if train_data is None else opened(train_data, label, group, favourable, drop)
             own, _ = bundle.encode(rows, "train" if bundle.trained_on(rows) else "all")
-            twins = TwinRecipe(own, n=n_twins, seed=seed, cache=default_cache(), progress=tell)
+            twins = TwinRecipe(own, n=n_twins, placebo=placebo, seed=seed, cache=default_cache(), progress=tell)
         report = run(
             bundle,
             data,
@@ -98,6 +112,8 @@ def audit(
             layers=names(layers) or None,
             sample=sample,
             seed=seed,
+            flip=flip,
+            details=not no_details,
             notes=[f"Audited on {words}."],
         )
     if out is not None:

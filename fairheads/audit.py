@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from torch import nn
+from torch.export import ExportedProgram, UnflattenedModule
 
 from fairheads.activations import Network, TorchNetwork, as_network, one_thread
 from fairheads.data import Dataset, RowRecord, blocks
@@ -16,11 +18,14 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.models import Bundle, load_bundle, weights_digest
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
+from fairheads.pathways.counterfactual import PairGenerator, column_flip
+from fairheads.pathways.pair import contrasts
 from fairheads.results import AuditReport, DataInfo, DisparityReport, GroupShare, ModelInfo, Number, undefined
 from fairheads.sums import Cells, Tally
 from fairheads.twins import TwinRecipe
 
-Model = Network | nn.Module | Bundle | str | Path
+Net = Network | nn.Module | ExportedProgram
+Model = Net | Bundle | str | Path
 
 
 @one_thread()
@@ -34,20 +39,23 @@ def audit(
     sample: int = SAMPLE,
     seed: int = 0,
     alpha: float = 0.05,
+    flip: PairGenerator | Sequence[str] | None = None,
+    details: bool = True,
     notes: Sequence[str] = (),
 ) -> AuditReport:
     """Audit a network on rows that it was not trained on.
 
     Parameters
     ----------
-    model : nn.Module, Network, Bundle, or the path of a saved bundle
+    model : nn.Module, ExportedProgram, Network, Bundle, or the path of a saved bundle
         One logit of the favourable outcome a row; above 0 is a favourable decision.
     data : Dataset
         Rows with recorded labels and groups, encoded as the model takes them.
     twins : sequence of models, TwinRecipe or None
-        The same network without the constraint: given, or trained by the recipe (which needs a bundle). None
-        allows ``consistent_with_compensating_head`` at most.
-    reference, layers, sample, seed, alpha
+        The same network without the constraint: given, or trained by the recipe, which needs a bundle, or a factory and
+        a record of the training. None allows ``consistent_with_compensating_head`` at most. A recipe with ``placebo``
+        twins shows the deciding effect beside theirs too, which costs as much as so many twins and decides nothing.
+    reference, layers, sample, seed, alpha, flip, details
         As in `fairheads.pathways.analyze_pathways`.
     notes : sequence of str
         Lines to carry into the report.
@@ -77,16 +85,18 @@ def audit(
     (400, ['B'])
     """
     opened = _open(model)
-    network = as_network(opened.net if isinstance(opened, Bundle) else opened, layers=layers)
+    net, bundle = _net(opened), _recorded(opened, twins)
+    network = as_network(net, layers=layers)
     names = tuple(layer.name for layer in survey(network, data, layers))
-    bundle = opened if isinstance(opened, Bundle) else None
+    _check_flip(flip, data, reference)
     overlap, expected = _overlap(bundle, data)
     disparity = network_disparity(network, data)
-    others = _twins(twins, opened, data)
+    others = _twins(twins, opened, bundle, data)
     pathways = analyze_pathways(
         network,
         data,
         twins=others.networks,
+        placebos=others.placebos,
         reference=reference,
         layers=names,
         sample=sample,
@@ -95,6 +105,8 @@ def audit(
         train_data=others.train_data,
         rows_disjoint=None if bundle is None or bundle.rows is None else True,
         twins_matched=others.matched,
+        flip=flip,
+        details=details,
     )
     return AuditReport(
         model=_model_info(network, bundle, names),
@@ -107,31 +119,58 @@ def audit(
     )
 
 
-def _open(model: Model) -> Network | nn.Module | Bundle:
+Opened = Net | Bundle
+
+
+def _open(model: Model) -> Opened:
     return load_bundle(model) if isinstance(model, str | Path) else model
+
+
+def _net(model: Opened) -> Net:
+    return model.net if isinstance(model, Bundle) else model
+
+
+def _module(model: Opened) -> nn.Module | None:
+    """The torch module behind a model, where there is one."""
+    network = as_network(_net(model))
+    return network.module if isinstance(network, TorchNetwork) else None
+
+
+def _recorded(model: Opened, twins: Sequence[Model] | TwinRecipe | None) -> Bundle | None:
+    """What is known of a model's training; of a network in memory it is the record that a recipe brings."""
+    if isinstance(model, Bundle) or not isinstance(twins, TwinRecipe):
+        return model if isinstance(model, Bundle) else None
+    module, record = _module(model), dict(twins.record or {})
+    if module is None:
+        return None
+    rows = RowRecord.of(twins.train_data) if twins.matches(module) else None
+    return Bundle(net=module, training=record, rows=rows)
+
+
+def _check_flip(flip: PairGenerator | Sequence[str] | None, data: Dataset, reference: str | None) -> None:
+    """Columns that do not hold the group are refused before twins are trained."""
+    if flip is not None and not callable(flip):
+        for group, against in contrasts(data, reference):
+            pair = data.take(np.flatnonzero((data.group == group) | (data.group == against)))
+            column_flip(pair, pair.group == group, flip)
 
 
 @dataclass(frozen=True, eq=False)
 class _Twins:
     """The twins as networks, whether they were trained on the model's rows, and those rows where they are at hand."""
 
-    networks: Sequence[Network | nn.Module] = ()
+    networks: Sequence[Net] = ()
     matched: bool | None = None
     train_data: Dataset | None = None
+    placebos: Sequence[Net] = ()
 
 
-def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Network | nn.Module | Bundle, data: Dataset) -> _Twins:
+def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Opened, bundle: Bundle | None, data: Dataset) -> _Twins:
     """Open or train the twins, and refuse those that are none: by recipe, rows or weights."""
-    bundle = model if isinstance(model, Bundle) else None
     if twins is None:
         return _Twins()
     if isinstance(twins, TwinRecipe):
-        if bundle is None:
-            raise ConfigError("a TwinRecipe needs a model saved as a bundle, whose training record it follows.")
-        matched = twins.matches(bundle)
-        if not matched:
-            RowRecord.of(twins.train_data).refuse_overlap(data, of="a twin")
-        return _Twins(twins.train(bundle), matched, twins.train_data if matched else None)
+        return _trained(twins, model, data)
     opened = [_open(twin) for twin in twins]
     bundles = [each for each in opened if isinstance(each, Bundle)]
     for each in bundles:
@@ -139,18 +178,36 @@ def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Network | nn.Modul
             each.rows.refuse_overlap(data, of="a twin")
         if bundle is not None:
             _refuse_other_recipe(bundle, each)
-    networks = [each.net if isinstance(each, Bundle) else each for each in opened]
-    modules = [net for net in (bundle.net if bundle else model, *networks) if isinstance(net, nn.Module)]
-    if len({weights_digest(net) for net in modules}) < len(modules):
+    modules = [module for module in map(_module, (model, *opened)) if module is not None]
+    if len({weights_digest(module) for module in modules}) < len(modules):
         raise InputError("two of the twins, or a twin and the model, have the same weights; each must be trained anew.")
+    networks = [_net(each) for each in opened]
     if bundle is None or bundle.rows is None or len(bundles) < len(opened) or any(b.rows is None for b in bundles):
         return _Twins(networks)
     return _Twins(networks, all(b.rows is not None and b.rows.digest == bundle.rows.digest for b in bundles))
 
 
+def _trained(recipe: TwinRecipe, model: Opened, data: Dataset) -> _Twins:
+    own = model if isinstance(model, Bundle) else _module(model)
+    if own is None:
+        raise ConfigError(f"a TwinRecipe needs a bundle or a torch module, got {type(model).__name__}; pass twins.")
+    matched = recipe.matches(own)
+    if not matched:  # else these rows are the model's own, which were compared with the data
+        RowRecord.of(recipe.train_data).refuse_overlap(data, of="a twin")
+    placebos = _counted(recipe, 0).placebos(own) if recipe.placebo else ()
+    networks = _counted(recipe, recipe.placebo).train(own)
+    return _Twins(networks, matched, None if matched is False else recipe.train_data, placebos)
+
+
+def _counted(recipe: TwinRecipe, before: int) -> TwinRecipe:
+    """The recipe that tells of its progress after ``before`` networks, of all that are trained for the audit."""
+    tell, of = recipe.progress, recipe.n + recipe.placebo
+    return recipe if tell is None else replace(recipe, progress=lambda done, _: tell(before + done, of))
+
+
 def _refuse_other_recipe(model: Bundle, twin: Bundle) -> None:
     """A twin has the model's architecture and recipe and no constraint; where the records say otherwise it is none."""
-    mine, its = ({"architecture": getattr(b.net, "config", None), **b.training} for b in (model, twin))
+    mine, its = ({"architecture": (type(b.net), getattr(b.net, "config", None)), **b.training} for b in (model, twin))
     keys = ("architecture", "optimizer", "epochs", "batch_size", "learning_rate", "schedule")
     other = [key for key in keys if key in mine and key in its and mine[key] != its[key]]
     if other:
@@ -169,7 +226,7 @@ def _overlap(bundle: Bundle | None, data: Dataset) -> tuple[Number, Number]:
 
 
 @one_thread()
-def network_disparity(model: Network | nn.Module, data: Dataset) -> DisparityReport:
+def network_disparity(model: Net, data: Dataset) -> DisparityReport:
     """The disparity report of a network's decisions (score above 0) on all rows; cells are summed block by block."""
     network = as_network(model)
     cells = Cells.empty(data.group_names)
@@ -182,10 +239,11 @@ def network_disparity(model: Network | nn.Module, data: Dataset) -> DisparityRep
 
 def _model_info(network: Network, bundle: Bundle | None, layers: tuple[str, ...]) -> ModelInfo:
     module = network.module if isinstance(network, TorchNetwork) else None
+    kind = "ExportedProgram" if isinstance(module, UnflattenedModule) else type(module or network).__name__
     return ModelInfo(
-        name=(bundle.name if bundle is not None else "") or type(module or network).__name__,
+        name=(bundle.name if bundle is not None else "") or kind,
         digest=weights_digest(module) if module is not None else "",
-        architecture=type(module or network).__name__ + _widths(module),
+        architecture=kind + _widths(module),
         parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
         layers=layers,
         training={**bundle.training, **({"merge": bundle.merge} if bundle.merge else {})}
