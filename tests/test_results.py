@@ -25,6 +25,7 @@ from results_for_tests import (
     LONG,
     audit,
     comparison,
+    counterfactual,
     detailed,
     detailed_audit,
     disparity,
@@ -38,6 +39,7 @@ from results_for_tests import (
     reading,
     regression,
     routes,
+    two_heads,
     units,
     unlabelled,
 )
@@ -223,7 +225,7 @@ def test_what_a_finding_is_made_of_is_told_in_a_dozen_lines() -> None:
         "merit and group 0.956, merit alone 0.932 (floor), two twins 0.985 (ceiling)",
         "accuracy +0.019, the twin's +0.024",
         "relationship +0.600 (60%, task 5%)",
-        "2 of 64: hidden.0 0, hidden.0 1",
+        "2 of 64: hidden.0 unit 0, hidden.0 unit 1",
         "not shown; dissociation 0.400 [0.200, 0.600] at hidden.0, largest of 5 twins 0.700",
         "91% of it through hidden.0; 4% of decisions flip",
     )
@@ -235,6 +237,14 @@ def test_what_a_finding_is_made_of_is_told_in_a_dozen_lines() -> None:
     assert "column 2" not in made  # the first four only
     assert "what it is made of" not in pathway().summary()
     assert "what it is made of" in detailed_audit().summary()
+
+
+def test_a_layer_of_a_long_name_keeps_within_the_terminal() -> None:
+    through = replace(counterfactual().layers[0], layer=LONG)
+    flipped, fit = replace(counterfactual(), layers=(through,)), replace(two_heads(), layer=LONG)
+    for result in (flipped, detailed(counterfactual=flipped, two_heads=fit)):
+        assert max(map(len, result.summary().splitlines())) <= 100
+        assert "…" in result.summary()
 
 
 def test_an_effect_emerges_at_the_first_layer_beyond_its_margin_in_its_direction() -> None:

@@ -18,6 +18,7 @@ LONG = 6
 """Rows beyond which a table is folded away: the figure says the same at a glance."""
 
 _TABLE = re.compile(r'<div class="scroll".*?</table></div>', re.DOTALL)
+_FIGURES_AND_TABLE = re.compile(rf"(<figure>.*</figure>)\s*({_TABLE.pattern})", re.DOTALL)
 _HEADING = re.compile(r"<(/?)h3>")
 
 
@@ -38,18 +39,21 @@ def fragments(report: PathwayReport, level: int) -> Iterator[str]:
 
 def _reading(report: PathwayReport, level: int) -> Iterator[str]:
     if report.reading is not None:
-        yield _placed(report.reading, level)
+        # Both are narrow: side by side where there is room.
+        yield _FIGURES_AND_TABLE.sub(
+            r'<div class="figures"><div>\1</div><div>\2</div></div>', _placed(report.reading, level)
+        )
 
 
 def _heads(report: PathwayReport, level: int) -> Iterator[str]:
-    fit, back, flipped = report.two_heads, report.recovery, report.counterfactual
-    if fit is not None:
-        told = [(capital(what), html.prose(said)) for what, said in made.two_heads(fit)]
-        columns = [_placed(found, level) for found in (fit, back) if found is not None]
+    if report.two_heads is not None:
+        yield html.definitions([(capital(what), html.prose(said)) for what, said in made.two_heads(report.two_heads)])
+    columns = [_placed(found, level) for found in (report.two_heads, report.recovery) if found is not None]
+    if columns:
         beside = "\n".join(f"<div>{column}</div>" for column in columns)
-        yield f'{html.definitions(told)}\n<div class="figures">{beside}</div>'
-    if flipped is not None:
-        yield _placed(flipped, level)
+        yield f'<div class="figures">{beside}</div>'
+    if report.counterfactual is not None:
+        yield _placed(report.counterfactual, level)
 
 
 def _ways(report: PathwayReport, level: int) -> Iterator[str]:

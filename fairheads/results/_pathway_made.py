@@ -83,7 +83,7 @@ def named_units(report: UnitReport) -> str:
     named = report.discovered
     if not named:
         return f"none of {count(report.total)}: {report.reason}"
-    shown = ", ".join(f"{clip_middle(unit.layer, 20)} {unit.unit}" for unit in named[:FIRST])
+    shown = ", ".join(f"{clip_middle(unit.layer, 20)} unit {unit.unit}" for unit in named[:FIRST])
     more = f" and {count(len(named) - FIRST)} more" if len(named) > FIRST else ""
     return f"{count(len(named))} of {count(report.total)}: {shown}{more}"
 

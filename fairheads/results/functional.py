@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fairheads.results import _markup as markup
 from fairheads.results._style import BAND, MARKERS, PALETTE, RULE, SOFT, bare, house_style, html_figure, new_figure
 from fairheads.results._text import text_table, wrapped
-from fairheads.results._words import NOT_ESTIMABLE
+from fairheads.results._words import NOT_ESTIMABLE, clip_middle
 from fairheads.results.number import Number
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
@@ -281,8 +281,9 @@ class CounterfactualEffect(_Functional):
     def lines(self) -> Lines:
         through: list[tuple[str, Number]] = []
         for layer in self.layers:
-            through.append((f"effect without the group in {layer.layer} (sd of the logit)", layer.remains))
-            through.append((f"share of the effect through the group in {layer.layer}", layer.through))
+            place = clip_middle(layer.layer, 28)
+            through.append((f"effect without the group in {place} (sd of the logit)", layer.remains))
+            through.append((f"share of the effect through the group in {place}", layer.through))
         return (
             ("effect on the score (sd of the logit)", self.effect),
             ("effect on decisions (share selected)", self.decisions),
@@ -292,7 +293,7 @@ class CounterfactualEffect(_Functional):
         )
 
     def drawn(self) -> Lines:
-        erased = tuple((f"group erased in {layer.layer}", layer.remains) for layer in self.layers)
+        erased = tuple((f"group erased in {clip_middle(layer.layer, 20)}", layer.remains) for layer in self.layers)
         return (("network as it is", self.effect), *erased)
 
     def _axis(self) -> str:
