@@ -21,6 +21,7 @@ from fairheads.data.rows import row_hashes
 from fairheads.errors import ConfigError, InputError
 from fairheads.models import Bundle, save_bundle
 from fairheads.nets import MLP, ResNet, Transformer, TwoHeadNet
+from fairheads.pathways import analyze_pathways
 from fairheads.planted import synthetic
 from fairheads.results import AuditReport
 from fairheads.training import Penalized, Unconstrained, train
@@ -382,6 +383,24 @@ def test_placebos_stand_beside_the_effect_and_decide_nothing(
     assert not any("placebo" in each.detector for each in before.evidence)
     assert "3 placebo twins" in found.summary()
     assert {of for _, of in steps} == {8} and max(done for done, _ in steps) == 8
+
+
+class Flat(MLP):
+    """A placebo that its constraint has flattened: what it gives lies between 0 and 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(5 * super().forward(x))
+
+
+def test_a_placebo_that_the_constraint_has_flattened_is_left_out_and_counted(
+    constrained: Bundle, test_rows: Dataset
+) -> None:
+    placebos = [MLP(8, hidden=(16, 16), seed=3), Flat(8, hidden=(16, 16), seed=4)]
+    for given, null in ((placebos, True), (placebos[1:], False)):
+        found = analyze_pathways(constrained.net, test_rows, placebos=given, sample=1000, details=False)["B"]
+        (line,) = [line for line in found.evidence if "placebo" in line.detector]
+        assert (line.null is not None) is null
+        assert f"{len(given)} placebo twins" in line.detector and "1 with a flat score left out" in line.note
 
 
 def test_a_network_of_no_constraint_has_no_placebos(

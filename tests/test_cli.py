@@ -103,6 +103,67 @@ def test_audit_of_another_table_takes_all_rows(here: Path) -> None:
     assert report["pathways"]["f"]["verdict"] in ("neutral", "inconclusive")
 
 
+@pytest.fixture(scope="module")
+def told(here: Path) -> list[str | Path]:
+    """The words of an audit of a network that is told the group, in the column `gender`."""
+    lines = people(6000, 0).splitlines()
+    told = [lines[0] + ",gender", *(f"{line},{'woman' if ',f,' in line else 'man'}" for line in lines[1:])]
+    (here / "told.csv").write_text("\n".join(told) + "\n")
+    small = ["--hidden", "8", "--epochs", "4", "--batch-size", "128", "--objective", "penalized"]
+    assert run("train", *table(here, "told.csv"), *small, "--out", here / "told").exit_code == 0
+    return ["audit", here / "told", *table(here, "told.csv")]
+
+
+def test_the_group_among_the_inputs_is_flipped_by_the_name_of_its_column(told: list[str | Path]) -> None:
+    done = run(*told, "--group-input", "gender", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)["pathways"]["f"]["counterfactual"]
+    assert found["what"] == "gender=man, gender=woman" and found["changed"]["value"] == 1.0
+    again = run(*told, "--group-input", "gender=man,gender=woman", "--format", "json")
+    assert again.stdout == done.stdout
+    for column, says in (("city", "one value in all rows"), ("sex", "'sex' is no input of the model; it has: score")):
+        refused = run(*told, "--group-input", column)
+        assert refused.exit_code == 1 and says in refused.stderr
+        assert len([line for line in refused.stderr.splitlines() if line.startswith("Error: ")]) == 1
+
+
+def test_no_details_leaves_the_verdict(told: list[str | Path]) -> None:
+    full, bare = (json.loads(run(*told, *more, "--format", "json").stdout) for more in ([], ["--no-details"]))
+    one, other = full["pathways"]["f"], bare["pathways"]["f"]
+    assert one["verdict"] == other["verdict"] and one["layers"] == other["layers"]
+    described = ("units", "routing", "two_heads", "reading")
+    assert all(one[name] is not None for name in described) and all(other[name] is None for name in described)
+
+
+def test_placebos_are_trained_beside_the_twins(
+    here: Path, told: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = run(*told, "--twins", "2", "--placebo", "2", "--no-details", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert "training 2 twins and 2 placebos" in done.stderr
+    detectors = [line["detector"] for line in json.loads(done.stdout)["pathways"]["f"]["evidence"]]
+    assert any(detector.endswith("beside 2 placebo twins") for detector in detectors)
+    assert len(list((tmp_path / "fairheads" / "twins").iterdir())) == 4
+    refused = run("audit", here / "plain", *table(here), "--twins", "2", "--placebo", "2")
+    assert refused.exit_code == 2 and "trained under a constraint" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--placebo", "2"], "`--placebo` is for training twins"),
+        (["--train-data", "rows.csv"], "`--train-data` is for training twins"),
+        (["--twins", "2", "--placebo", "1"], "`placebo` must be 0 or at least 2 twins, got 1"),
+        (["--group-input", "gender", "--no-details"], "give either it or `--no-details`"),
+    ],
+)
+def test_options_that_make_no_sense_together_exit_with_two(told: list[str | Path], words: list[str], says: str) -> None:
+    done = run(*told, *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
 def test_twins_can_be_given_as_models(here: Path, tmp_path: Path) -> None:
     for seed in ("1", "2", "3"):
         words = ["--hidden", "16,16", "--epochs", "10", "--batch-size", "128", "--seed", seed]

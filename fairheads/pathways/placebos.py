@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
+from fairheads.errors import InputError
 from fairheads.pathways.conditions import KINDS
 from fairheads.pathways.measure import measure_twin
 from fairheads.pathways.pair import Pair
-from fairheads.results import Evidence, PathwayReport
+from fairheads.results import Effect, Evidence, PathwayReport
 
 
 def beside_placebos(report: PathwayReport, placebos: Sequence[Network], pair: Pair) -> PathwayReport:
@@ -25,8 +26,7 @@ def beside_placebos(report: PathwayReport, placebos: Sequence[Network], pair: Pa
     if report.effect is None or not placebos:
         return report
     effect = report.effect
-    place = 0, KINDS.index(effect.kind)
-    theirs = np.array([measure_twin(each, pair, [effect.layer]).effects[place] for each in placebos])
+    theirs = np.array([_effect(each, pair, effect) for each in placebos])
     known = theirs[~np.isnan(theirs)]
     line = Evidence(
         detector=f"{effect.kind} beside {len(theirs)} placebo twins",
@@ -42,11 +42,19 @@ def beside_placebos(report: PathwayReport, placebos: Sequence[Network], pair: Pa
     return replace(report, evidence=(*report.evidence[:causal], line, *report.evidence[causal:]))
 
 
+def _effect(placebo: Network, pair: Pair, effect: Effect) -> float:
+    """The same effect in a placebo; NaN where its score says nothing: a constraint on permuted groups can flatten it."""
+    try:
+        return float(measure_twin(placebo, pair, [effect.layer]).effects[0, KINDS.index(effect.kind)])
+    except InputError:
+        return float("nan")
+
+
 def _note(known: NDArray[np.float64], n: int, value: float) -> str:
-    """How far the placebos go in the network's direction, and how many of them have no score to change."""
+    """How far the placebos go in the network's direction, and how many of them cannot be compared."""
     note = "the same constraint on permuted groups"
     if len(known):
         note += f"; the largest {known.max() if value >= 0 else known.min():+.2g}"
     if len(known) < n:
-        note += f"; the score of {n - len(known)} does not vary"
+        note += f"; {n - len(known)} with a flat score left out"
     return f"{note}; decides nothing"
