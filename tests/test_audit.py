@@ -389,7 +389,7 @@ class Flat(MLP):
     """A placebo that its constraint has flattened: what it gives lies between 0 and 1."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(5 * super().forward(x))
+        return torch.sigmoid(200 * super().forward(x))
 
 
 def test_a_placebo_that_the_constraint_has_flattened_is_left_out_and_counted(

@@ -43,7 +43,7 @@ def beside_placebos(report: PathwayReport, placebos: Sequence[Network], pair: Pa
 
 
 def _effect(placebo: Network, pair: Pair, effect: Effect) -> float:
-    """The same effect in a placebo; NaN where its score says nothing: a constraint on permuted groups can flatten it."""
+    """The same effect in a placebo; NaN where the score says nothing, as constraints on permuted groups can make it."""
     try:
         return float(measure_twin(placebo, pair, [effect.layer]).effects[0, KINDS.index(effect.kind)])
     except InputError:
