@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from fairheads.activations import Network
 from fairheads.errors import ConfigError, InputError
-from fairheads.pathways.attribution import UnitAttributions, attribute_layers
+from fairheads.pathways.attribution import UnitAttributions, attribute_units
 from fairheads.pathways.counterfactual import PairGenerator, column_flip, counterfactual_effect
 from fairheads.pathways.evidence import with_details
 from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
-from fairheads.pathways.neutralise import Neutralised, neutralise_layers
+from fairheads.pathways.neutralise import Neutralised, neutralise_units
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.reads import head_reading
 from fairheads.pathways.recovery import recovery
 from fairheads.pathways.routes import routing_report
-from fairheads.pathways.routing import LayerRouting, route_layers
+from fairheads.pathways.routing import LayerRouting, route_layer
 from fairheads.pathways.sample import Sample, collect
 from fairheads.pathways.two_head_fit import strength_of, two_head_fit
 from fairheads.pathways.units import unit_report
@@ -40,6 +40,34 @@ class _Twin:
     units: tuple[UnitAttributions, ...]
     neutralised: tuple[Neutralised, ...]
     routes: tuple[LayerRouting, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A network's rows, and its layers with everything that was fitted to them."""
+
+    network: Network
+    sample: Sample
+    layers: dict[str, tuple[LayerData, tuple[Fits, ...]]]
+
+    @classmethod
+    def of(cls, network: Network, pair: Pair, names: Sequence[str], *, intervals: bool) -> _Fitted:
+        sample = collect(network, pair.data, pair.member, names, pair.seed)
+        layers = {}
+        for name in names:
+            layer = LayerData.of(sample, name, sample.activations[name], pair.control)
+            layers[name] = layer, every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
+        return cls(network, sample, layers)
+
+    def units(self, sign: int) -> tuple[UnitAttributions, ...]:
+        return tuple(attribute_units(self.network, self.sample, *layer, sign) for layer in self.layers.values())
+
+    def neutralised(self, sign: int, direction: int) -> tuple[Neutralised, ...]:
+        found = (neutralise_units(self.network, self.sample, *each, sign, direction) for each in self.layers.values())
+        return tuple(found)
+
+    def routes(self) -> tuple[LayerRouting, ...]:
+        return tuple(route_layer(self.network, self.sample, *layer) for layer in self.layers.values())
 
 
 def described(
@@ -65,9 +93,8 @@ def described(
     few = pair.at_most(DETAIL_ROWS)
     place, names = report.effect.layer, [layer.name for layer in report.layers]
     direction = 1 if report.effect.value >= 0 else -1
-    sample = collect(network, few.data, few.member, names, few.seed)
-    layer = LayerData.of(sample, place, sample.activations[place], few.control)
-    refits = every_fit(sample, layer)
+    fitted = _Fitted.of(network, few, names, intervals=True)
+    sample, (layer, refits) = fitted.sample, fitted.layers[place]
     others = [_twin(twin, few, names, place, direction) for twin in twins]
     scores = [twin.score for twin in others]
     found = replace(
@@ -85,17 +112,17 @@ def described(
     found = replace(
         found,
         units=unit_report(
-            attribute_layers(network, sample, few.sign),
+            fitted.units(few.sign),
             [twin.units for twin in others],
             group=group,
             reference=reference,
-            neutralised=neutralise_layers(network, sample, few.sign, direction),
+            neutralised=fitted.neutralised(few.sign, direction),
             neutralised_twins=[twin.neutralised for twin in others],
             direction=direction,
             n=len(sample),
         ),
         routing=routing_report(
-            route_layers(network, sample),
+            fitted.routes(),
             [twin.routes for twin in others],
             group=group,
             reference=reference,
@@ -108,15 +135,14 @@ def described(
 
 
 def _twin(twin: Network, pair: Pair, names: Sequence[str], place: str, direction: int) -> _Twin:
-    sample = collect(twin, pair.data, pair.member, names, pair.seed)
-    layer = LayerData.of(sample, place, sample.activations[place], pair.control)
-    gradients = twin.gradients
+    fitted = _Fitted.of(twin, pair, names, intervals=False)
+    layer, (fits,) = fitted.layers[place]
     return _Twin(
-        score=sample.score,
-        strength=strength_of(sample, layer, fits_of(sample, layer), pair.sign),
-        units=attribute_layers(twin, sample, pair.sign, intervals=False) if gradients else (),
-        neutralised=neutralise_layers(twin, sample, pair.sign, direction, intervals=False) if gradients else (),
-        routes=route_layers(twin, sample, intervals=False) if gradients else (),
+        score=fitted.sample.score,
+        strength=strength_of(fitted.sample, layer, fits, pair.sign),
+        units=fitted.units(pair.sign) if twin.gradients else (),
+        neutralised=fitted.neutralised(pair.sign, direction) if twin.gradients else (),
+        routes=fitted.routes() if twin.gradients else (),
     )
 
 
