@@ -67,6 +67,7 @@ def selftest(
     """
     from fairheads.errors import ConfigError
     from fairheads.models import load_bundle
+    from fairheads.selftest import refuse_few
     from fairheads.selftest import selftest as run
     from fairheads.twins import TwinRecipe, default_cache
 
@@ -77,6 +78,7 @@ def selftest(
             "heads are planted in twins, and there are none: give `--twins 6` to train them, or `--twin MODEL` for each"
             " that you have (3 or more)."
         )
+    refuse_few(n_twins or len(twin_paths))
     bundle = load_bundle(model)
     table = opened(source, label, group, favourable, drop)
     data, words = bundle.encode(table, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fairheads.results import _markup as markup
@@ -21,7 +22,10 @@ ABOUT = {
     "UNUSED": "the same units in the twins, and nothing reads them",
     "PERM": "the twins and the model as they are; groups dealt out anew among the rows of each label",
 }
-LAST = "This does not say that a trained head is found as these planted ones are, nor that the model has none."
+MOST = 3
+"""Reasons that are told."""
+
+LAST = "This does not say that trained heads are found as planted ones are, nor that the model has none."
 HEADS = ("planted head", "strength", "adds", "runs", "found", "or supp.", "denied", "undecided", "share found")
 NULLS = ("no head", "runs", "false heads", "or supp.", "undecided", "share false")
 
@@ -56,7 +60,16 @@ def _about(report: SelftestReport) -> list[str]:
 
 def _findings(report: SelftestReport) -> list[str]:
     heads = [f"{name}: {_least(report, name)}." for name in report.planted]
-    return [*heads, f"False heads: {report.false_heads} in {report.nulls} runs without a head."]
+    return [*heads, *_why(report), f"False heads: {report.false_heads} in {report.nulls} runs without a head."]
+
+
+def _why(report: SelftestReport) -> list[str]:
+    """Why planted heads were not found, the commonest reasons."""
+    reasons: Counter[str] = Counter()
+    for each in report.classes:
+        reasons.update(each.reasons if each.head else {})
+    said = [f"{printable(reason)} ({n})" for reason, n in reasons.most_common(MOST)]
+    return [f"Where a planted head was not found: {'; '.join(said)}."] if said else []
 
 
 def _least(report: SelftestReport, name: str) -> str:
@@ -67,7 +80,7 @@ def _least(report: SelftestReport, name: str) -> str:
         f"{each.strength:g}" for each in report.of(name) if each.strength > least.strength and each.heads < each.n
     ]
     but = f"; not in every run at {', '.join(missed)}" if missed else ", and all stronger ones"
-    return f"the smallest strength found in every run is {least.strength:g} (adds {_added(report, least)}){but}"
+    return f"the smallest strength found in every run is {least.strength:g} (adds {_added(report, least)} margins){but}"
 
 
 def _legend(report: SelftestReport) -> list[str]:
@@ -75,7 +88,8 @@ def _legend(report: SelftestReport) -> list[str]:
     meanings = [f"{name}: {ABOUT[name]}." for name in names if name in ABOUT]
     units = (
         "strength: share of what demographic parity needs. adds: difference that the head makes between the groups at"
-        f" equal score without it, in margins of {report.margin:g} sd of the logit, mean of the runs."
+        f" equal score without it, in margins of {report.margin:g} sd of the logit, mean of the runs;"
+        " below 1 it is none worth the name."
     )
     words = (
         "found: compensating_head, or consistent_with_compensating_head. or supp.: head_or_suppression, neither found"
@@ -100,7 +114,7 @@ def _cost(report: SelftestReport) -> str:
 
 
 def _added(report: SelftestReport, each: SelftestClass) -> str:
-    return "-" if math.isnan(each.mean_added) else f"{each.mean_added / report.margin:.1f} margins"
+    return "-" if math.isnan(each.mean_added) else f"{each.mean_added / report.margin:.1f}"
 
 
 def _share(each: SelftestClass) -> str:

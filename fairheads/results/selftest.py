@@ -41,6 +41,8 @@ class SelftestClass:
     strength : float
         Share of what demographic parity needs; 0 where there is no head.
     verdicts : dict of verdict to count
+    reasons : dict of reason to count
+        Of the verdicts that say of no head, commonest first.
     found : Number
         Share of the runs in which a head was found, with the exact interval of Clopper and Pearson.
     added : tuple of float
@@ -54,6 +56,7 @@ class SelftestClass:
     head: bool
     strength: float
     verdicts: dict[str, int]
+    reasons: dict[str, int]
     found: Number
     added: tuple[float, ...]
     failed: tuple[str, ...] = ()

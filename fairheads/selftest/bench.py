@@ -20,13 +20,16 @@ from fairheads.pathways.measure import TwinMeasure, measure_twin
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.sample import scores
 from fairheads.pathways.verdict import judge
-from fairheads.results import Number, SelftestClass, Verdict, undefined
+from fairheads.results import Number, PathwayReport, SelftestClass, undefined
 from fairheads.results.selftest import FOUND
 from fairheads.selftest.plants import Plant
 from fairheads.twins.job import permuted_within, with_group
 
 Progress = Callable[[int, int], None]
 CONFIDENCE = 0.95
+
+ROWS_A_BIN = 20
+"""Rows of the smaller group for each bin of equal scores."""
 
 
 @dataclass(eq=False)
@@ -65,20 +68,20 @@ class Bench:
             self.beside.append(measure_twin(self.as_network(twin), self.pair, self.layers, self.train_data))
             self.tell()
 
-    def verdict(self, network: Network, left_out: int | None) -> Verdict:
+    def audited(self, network: Network, left_out: int | None) -> PathwayReport:
         """What an audit of this network says, beside the twins but for one."""
         others = [twin for at, twin in enumerate(self.beside) if at != left_out]
         case = measure_case(
             network, others, self.pair, self.layers, background=self.background, train_data=self.train_data
         )
         self.tell()
-        return judge(case, alpha=self.alpha).verdict
+        return judge(case, alpha=self.alpha)
 
     def planted(
         self, name: str, plant: Callable[[nn.Module], Plant], strengths: Sequence[float]
     ) -> list[SelftestClass]:
         """A kind of head at every strength: planted in each twin, which is audited beside the others."""
-        said: dict[float, list[Verdict]] = {strength: [] for strength in strengths}
+        said: dict[float, list[PathwayReport]] = {strength: [] for strength in strengths}
         added: dict[float, list[float]] = {strength: [] for strength in strengths}
         failed: list[str] = []
         for at, twin in enumerate(self.twins):
@@ -86,7 +89,7 @@ class Bench:
             try:
                 made = [(strength, self.as_network(net)) for strength, net in _each(plant(twin), strengths)]
                 there = [self.added(network, base) for _, network in made]
-                if not min(there) > 0:
+                if any(more <= 0 for more in there):
                     raise InputError("a head that closes the gap in decisions gives the group nothing at equal score.")
             except InputError as error:
                 failed.append(str(error))
@@ -94,12 +97,12 @@ class Bench:
                 continue
             for (strength, network), more in zip(made, there, strict=True):
                 added[strength].append(more)
-                said[strength].append(self.verdict(network, at))
+                said[strength].append(self.audited(network, at))
         return [_counted(name, s, said[s], added=tuple(added[s]), failed=tuple(failed)) for s in strengths]
 
     def without_head(self, name: str, nets: Sequence[nn.Module]) -> SelftestClass:
         """Networks that have no head, one made of each twin."""
-        return _counted(name, 0.0, [self.verdict(self.as_network(net), at) for at, net in enumerate(nets)])
+        return _counted(name, 0.0, [self.audited(self.as_network(net), at) for at, net in enumerate(nets)])
 
     def permuted(self, audited: Dataset, seed: int) -> SelftestClass:
         """The twins and the model where the groups say nothing. What overfits says nothing there either."""
@@ -107,15 +110,17 @@ class Bench:
         pair = Pair.of(dealt, self.pair.group, self.pair.reference, len(self.pair.data), seed)
         other = replace(self, pair=pair, train_data=None)
         other.measure_twins()
-        said = [other.verdict(self.as_network(twin), at) for at, twin in enumerate(self.twins)]
-        said.append(other.verdict(self.network, None))
+        said = [other.audited(self.as_network(twin), at) for at, twin in enumerate(self.twins)]
+        said.append(other.audited(self.network, None))
         self.measured, self.expected = other.measured, other.expected
         return _counted("PERM", 0.0, said)
 
     def added(self, network: Network, base: NDArray[np.float64]) -> float:
         """The turned difference that the plant makes between the groups at equal score without it, in sd."""
         after = scores(network, [self.pair.data.rows()])
-        difference, _ = stratified_difference(after - base, self.pair.member, base, bins=FINE_BINS)
+        smaller = min(int(self.pair.member.sum()), int((~self.pair.member).sum()))
+        bins = min(FINE_BINS, max(2, smaller // ROWS_A_BIN))
+        difference, _ = stratified_difference(after - base, self.pair.member, base, bins=bins)
         return -self.pair.sign * difference / float(after.std())
 
 
@@ -124,9 +129,14 @@ def _each(plant: Plant, strengths: Sequence[float]) -> list[tuple[float, nn.Modu
 
 
 def _counted(
-    name: str, strength: float, said: Sequence[Verdict], *, added: tuple[float, ...] = (), failed: tuple[str, ...] = ()
+    name: str,
+    strength: float,
+    said: Sequence[PathwayReport],
+    *,
+    added: tuple[float, ...] = (),
+    failed: tuple[str, ...] = (),
 ) -> SelftestClass:
-    n, heads = len(said), sum(verdict in FOUND for verdict in said)
+    n, heads = len(said), sum(report.verdict in FOUND for report in said)
     found = undefined("nothing could be planted")
     if n:
         low, high = (float(bound) for bound in clopper_pearson(heads, n, confidence=CONFIDENCE))
@@ -135,7 +145,8 @@ def _counted(
         name=name,
         head=strength > 0,
         strength=strength,
-        verdicts=dict(sorted(Counter(said).items())),
+        verdicts=dict(sorted(Counter(report.verdict for report in said).items())),
+        reasons=dict(Counter(report.reason for report in said if report.verdict not in FOUND).most_common()),
         found=found,
         added=added,
         failed=failed,

@@ -45,14 +45,14 @@ def given_networks(
         bundle.rows.refuse_overlap(data)
     matched: bool | None = None
     if isinstance(twins, TwinRecipe):
-        _refuse_few(twins.n)
+        refuse_few(twins.n)
         if isinstance(opened, Network):
             raise ConfigError("a TwinRecipe needs a bundle or an nn.Module that it can train anew; pass trained twins.")
         RowRecord.of(twins.train_data).refuse_overlap(data, of="a twin")
         matched, train_data = twins.matches(opened), twins.train_data if train_data is None else train_data
         nets: list[nn.Module] = list(twins.train(opened))
     else:
-        _refuse_few(len(twins))
+        refuse_few(len(twins))
         others = [_open(twin) for twin in twins]
         records = [each.rows if isinstance(each, Bundle) else None for each in others]
         for record in records:
@@ -97,7 +97,8 @@ def _module(model: Network | nn.Module | Bundle) -> nn.Module:
     return module
 
 
-def _refuse_few(n: int) -> None:
+def refuse_few(n: int) -> None:
+    """Refuse so few twins that not even two are left beside one; ask before they are trained."""
     if n < FEWEST:
         raise ConfigError(
             f"`twins` must be at least {FEWEST} networks (6 or more for a useful test), in each of which a head is"

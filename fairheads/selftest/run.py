@@ -98,8 +98,12 @@ def selftest(
     >>> from fairheads.planted import Setting, World, Recipe, twins_of
     >>> setting = Setting.drawn(World(), 800, seed=0, recipe=Recipe(epochs=2))
     >>> report = selftest(
-    ...     setting.unconstrained, setting.audit_rows(800), twins=twins_of(setting, 3), train_data=setting.rows,
+    ...     setting.unconstrained,
+    ...     setting.audit_rows(400),
+    ...     twins=twins_of(setting, 3),
+    ...     train_data=setting.rows,
     ...     strengths=(1.0,),
+    ...     layers=("backbone.5",),
     ... )
     >>> report.planted, report.twins, report.nulls
     (('MERGE', 'PLANT'), 3, 10)
@@ -134,7 +138,7 @@ def selftest(
         kinds["PLANT"] = lambda net: units_in(net, ground, estimate)
     bench.expect(len(kinds) * len(strengths), unused=estimate is not None)
     bench.measure_twins()
-    verdict = bench.verdict(network, None)
+    verdict = bench.audited(network, None).verdict
     classes = [each for name, plant in kinds.items() for each in bench.planted(name, plant, strengths)]
     classes.append(bench.without_head("U", bench.twins))
     if estimate is not None:
