@@ -16,7 +16,7 @@ from fairheads.constraints import demographic_parity
 from fairheads.errors import ConfigError
 from fairheads.nets import MLP
 from fairheads.pathways import routing
-from fairheads.pathways.fits import LayerData, every_fit, fits_of
+from fairheads.pathways.fits import BINS, LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.routes import MARGIN, routing_report
 from fairheads.pathways.routing import (
@@ -156,7 +156,7 @@ def test_the_matrix_is_that_of_running_on_with_means_put_in_by_hand() -> None:
             other, rows = sample.fold != fold, sample.fold == fold
             bins = np.searchsorted(fit.edges, layer.z @ fit.merit.astype(np.float32))
             units = most_tilted(contribution_shares(contribution[other], sample.member[other]), a)
-            for b in range(20):
+            for b in range(BINS):
                 here = np.flatnonzero(rows & (bins == b))
                 if fit.enough[b]:
                     sides = [layer.h[other & (bins == b) & (sample.member == g)].mean(0) for g in (False, True)]

@@ -19,7 +19,6 @@ from fairheads.pathways.effects import decision_gap, shifts
 from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.neutralise import Neutralised, neutralise_layers, neutralise_units
-from fairheads.pathways.readout import BinMeans
 from fairheads.pathways.sample import Sample, collect, shifted_scores
 from fairheads.pathways.units import FEWEST_TWINS, Floats, discover, unit_report
 from fairheads.planted import plant_head, synthetic
@@ -244,7 +243,7 @@ def test_along_the_gap_the_units_of_an_aligned_head_are_chosen() -> None:
 
 
 def test_neutralised_units_have_the_mean_of_their_bin_in_both_groups() -> None:
-    """The edit is ``h - (E[h | g, b] - E[h | b])`` with the means of the other half, by hand."""
+    """The edit is ``h - (E[h | g, b] - E[h | b])`` at equal merit, by regressions on the other half, by hand."""
     network, sample = sampled(planted(2.0))
     name = network.layers()[0]
     layer = LayerData.of(sample, name, sample.activations[name], sample.member)
@@ -255,12 +254,14 @@ def test_neutralised_units_have_the_mean_of_their_bin_in_both_groups() -> None:
         other, rows = sample.fold != fold, sample.fold == fold
         units = chosen(network, sample, layer, fits, fold)
         their_bins = np.searchsorted(fit.edges, layer.z[other] @ fit.merit.astype(np.float32))
-        means = BinMeans.of(layer.h[other], their_bins, sample.member[other], 20)
         bins = np.searchsorted(fit.edges, layer.z[rows] @ fit.merit.astype(np.float32))
-        given_both = means.sums / np.maximum(means.counts, 1)[:, :, None]
-        given_bin = means.sums.sum(1) / np.maximum(means.counts.sum(1), 1)[:, None]
-        shift = given_bin[bins] - given_both[bins, sample.member[rows].astype(int)]
-        shift[~fit.enough[bins]] = 0
+        shift = np.zeros((int(rows.sum()), layer.units))
+        for b in np.flatnonzero(fit.enough):
+            theirs, here = np.flatnonzero(other)[their_bins == b], bins == b
+            member, merit = sample.member[theirs].astype(float), layer.z[theirs] @ fit.merit.astype(np.float32)
+            columns = np.column_stack([member, merit, np.ones(len(theirs))])
+            contrast = np.linalg.lstsq(columns, layer.h[theirs].astype(float), rcond=None)[0][0]
+            shift[here] = -np.outer(sample.member[rows][here] - member.mean(), contrast)
         moves[np.ix_(rows, units)] = shift[:, units]
     after = shifted_scores(network, sample, name, moves)
     change = decision_gap(after, sample.member) - decision_gap(sample.score, sample.member)

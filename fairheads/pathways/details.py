@@ -62,9 +62,8 @@ class _Fitted:
     def units(self, sign: int) -> tuple[UnitAttributions, ...]:
         return tuple(attribute_units(self.network, self.sample, *layer, sign) for layer in self.layers.values())
 
-    def neutralised(self, sign: int, direction: int) -> tuple[Neutralised, ...]:
-        found = (neutralise_units(self.network, self.sample, *each, sign, direction) for each in self.layers.values())
-        return tuple(found)
+    def neutralised(self, place: str, sign: int, direction: int) -> tuple[Neutralised, ...]:
+        return (neutralise_units(self.network, self.sample, *self.layers[place], sign, direction),)
 
     def routes(self) -> tuple[LayerRouting, ...]:
         return tuple(route_layer(self.network, self.sample, *layer) for layer in self.layers.values())
@@ -116,7 +115,7 @@ def described(
             [twin.units for twin in others],
             group=group,
             reference=reference,
-            neutralised=fitted.neutralised(few.sign, direction),
+            neutralised=fitted.neutralised(place, few.sign, direction),
             neutralised_twins=[twin.neutralised for twin in others],
             direction=direction,
             n=len(sample),
@@ -141,7 +140,7 @@ def _twin(twin: Network, pair: Pair, names: Sequence[str], place: str, direction
         score=fitted.sample.score,
         strength=strength_of(fitted.sample, layer, fits, pair.sign),
         units=fitted.units(pair.sign) if twin.gradients else (),
-        neutralised=fitted.neutralised(pair.sign, direction) if twin.gradients else (),
+        neutralised=fitted.neutralised(place, pair.sign, direction) if twin.gradients else (),
         routes=fitted.routes() if twin.gradients else (),
     )
 

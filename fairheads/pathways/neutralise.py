@@ -58,8 +58,8 @@ def neutralise_units(
 
     On one half of the rows the quarter of the units is chosen whose signed attribution in ``direction`` is the largest
     (fewer where fewer have that sign). On the other half they get ``h_j - (E[h_j | g, b] - E[h_j | b])``, with the
-    means given group g and merit bin b of the half that chose; and the other way round. ``E[h_j | b]`` is the mean over
-    the rows of the bin, so that the bin's mean stays.
+    means given group g and merit bin b of the half that chose, at equal merit inside the bin; and the other way
+    round. ``E[h_j | b]`` is the mean over the rows of the bin, so that the bin's mean stays.
 
     Parameters
     ----------
