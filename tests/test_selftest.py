@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fairheads.nets import MLP
 from fairheads.pathways import analyze_pathways
 from fairheads.planted import Recipe, Setting, World, parity_strength, twins_of
 from fairheads.planted.truth import scores
+from fairheads.reports import load, render
 from fairheads.results import Number, SelftestClass, SelftestReport, undefined
 from fairheads.selftest import selftest
 from fairheads.selftest.plants import Ground, estimate_for, merge_in, units_in, unused_units
@@ -291,6 +293,14 @@ def test_a_report_comes_back_from_json_and_is_legible(report: SelftestReport) ->
     axes = report.plot()
     drawn = {line.get_label(): line for line in axes.get_lines()}
     assert list(drawn["MERGE"].get_ydata()) == [each.found.value for each in report.of("MERGE")]
+
+
+def test_a_saved_report_is_rendered_again(report: SelftestReport, tmp_path: Path) -> None:
+    file = tmp_path / "selftest.json"
+    file.write_text(report.to_json(), encoding="utf-8")
+    again = replace(report, seconds=float("nan")).summary()  # how long it took is not kept
+    assert render(load(file), "text") == f"{again}\n"
+    assert "<html" in render(load(file), "html")
 
 
 def test_names_from_data_are_escaped(report: SelftestReport) -> None:

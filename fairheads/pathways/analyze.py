@@ -115,7 +115,7 @@ def analyze_pathways(
     names = tuple(layer.name for layer in found)
     others = [as_network(twin, layers=names, like=network) for twin in twins]
     controls = [as_network(placebo, layers=names, like=network) for placebo in placebos]
-    sample = min(sample, _affordable(found))
+    sample = min(sample, affordable(found))
     background = Background(rows_disjoint, twins_matched if others else None)
     pairs = pairs_of(data, reference, sample, seed)
     cases = []
@@ -144,7 +144,7 @@ def survey(network: Network, data: Dataset | Stream, layers: Sequence[str] | Non
     return network.survey(next(blocks(data)).inputs, layers)
 
 
-def _affordable(layers: Sequence[Layer]) -> int:
+def affordable(layers: Sequence[Layer]) -> int:
     """Rows whose activations fit into `MEMORY`.
 
     Raises

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fairheads.errors import ConfigError
-from fairheads.results import AuditReport, DisparityReport, Front, ImpactReport, MergeReport, page
+from fairheads.results import AuditReport, DisparityReport, Front, ImpactReport, MergeReport, SelftestReport, page
 
-Report = AuditReport | DisparityReport | Front | ImpactReport | MergeReport
+Report = AuditReport | DisparityReport | Front | ImpactReport | MergeReport | SelftestReport
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
     AuditReport: {
@@ -47,6 +47,11 @@ FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
         "html": MergeReport.page,
         "csv": MergeReport.to_csv,
     },
+    SelftestReport: {
+        "text": lambda report: f"{report.summary()}\n",
+        "json": SelftestReport.to_json,
+        "html": SelftestReport.page,
+    },
 }
 """What makes which format of which kind of report."""
 
@@ -78,6 +83,6 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kinds = (DisparityReport, Front, ImpactReport, MergeReport)
+    kinds = (DisparityReport, Front, ImpactReport, MergeReport, SelftestReport)
     kind = next((kind for kind in kinds if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

@@ -12,7 +12,7 @@ from fairheads.activations import TorchNetwork, one_thread
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways import SAMPLE, survey
-from fairheads.pathways.analyze import MEMORY
+from fairheads.pathways.analyze import affordable
 from fairheads.pathways.case import Background
 from fairheads.pathways.conditions import SWAP_MARGIN
 from fairheads.pathways.pair import Pair, contrasts
@@ -117,8 +117,7 @@ def selftest(
     names = tuple(layer.name for layer in found)
     pairs = contrasts(audited, reference)
     code, against = _contrast(audited, pairs, group)
-    units = max(sum(layer.units for layer in found), 1)
-    pair = Pair.of(audited, code, against, min(sample, max(1, MEMORY // (4 * units))), seed)
+    pair = Pair.of(audited, code, against, min(sample, affordable(found)), seed)
     _refuse(pair, names)
     bench = Bench(
         network,
