@@ -391,7 +391,7 @@ def test_weights_of_other_types_are_seen_and_edited(dtype: torch.dtype) -> None:
 def test_the_axis_of_the_units_can_be_said() -> None:
     net, inputs = made("conv1d")
     assert TorchNetwork(net, unit_axes={"1": 2}).survey(inputs) == (Layer("1", 3, (9, 3), 0, 2),)
-    with pytest.raises(InputError, match="axis 0 of layer '1' is that of the rows"):
+    with pytest.raises(ConfigError, match="axis 0 of layer '1' is that of the rows"):
         TorchNetwork(net, unit_axes={"1": 0}).survey(inputs, ["1"])
 
 

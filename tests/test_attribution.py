@@ -141,7 +141,8 @@ def test_a_single_gradient_gets_the_sign_of_a_saturating_gate_wrong() -> None:
     _, single = shifted_gradients(network, sample, "units", np.zeros_like(layer.h))
     clear = np.abs(sample.activations["units"][:, 1] - 4) > 3  # rows well on one side of the step
     by_one_gradient = attributed(sample, made, single, -1, clear)
-    by_path = attributed(sample, made, found.gradient, -1, clear)
+    along = path_gradients(network, sample, "units", made.swap).gradient
+    by_path = attributed(sample, made, along, -1, clear)
     assert by_path[1] > 0.5
     assert by_one_gradient[1] < 0
     assert found.completeness == pytest.approx(0, abs=TOLERANCE)
@@ -205,7 +206,8 @@ def test_standard_errors_refit_the_contrast_and_match_whole_refits() -> None:
     np.testing.assert_allclose(found.se[large], exact[large], rtol=0.1)
     # With the contrast held too they would be far too small.
     made = shifts(sample, layer, refits[0])
-    held = [attributed(sample, made, found.gradient, -1, sample.without(b)) for b in range(JACKKNIFE_BLOCKS)]
+    gradient = path_gradients(network, sample, name, made.swap).gradient
+    held = [attributed(sample, made, gradient, -1, sample.without(b)) for b in range(JACKKNIFE_BLOCKS)]
     assert np.median(jackknife_se(np.array(held))[large] / exact[large]) < 0.8
 
 

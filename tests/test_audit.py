@@ -386,10 +386,10 @@ def test_placebos_stand_beside_the_effect_and_decide_nothing(
 
 
 class Flat(MLP):
-    """A placebo that its constraint has flattened: what it gives lies between 0 and 1."""
+    """A placebo that its constraint has flattened."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(200 * super().forward(x))
+        return 0 * super().forward(x) - 1
 
 
 def test_a_placebo_that_the_constraint_has_flattened_is_left_out_and_counted(
@@ -400,7 +400,10 @@ def test_a_placebo_that_the_constraint_has_flattened_is_left_out_and_counted(
         found = analyze_pathways(constrained.net, test_rows, placebos=given, sample=1000, details=False)["B"]
         (line,) = [line for line in found.evidence if "placebo" in line.detector]
         assert (line.null is not None) is null
-        assert f"{len(given)} placebo twins" in line.detector and "1 with a flat score left out" in line.note
+        assert (
+            f"{len(given)} placebo twins" in line.detector
+            and "1 left out, whose score is flat or no logit" in line.note
+        )
 
 
 def test_a_network_of_no_constraint_has_no_placebos(

@@ -133,6 +133,8 @@ def test_what_the_twins_share_cancels_and_shows_an_ordinary_network_to_be_one() 
     assert "twins' mean" in report.reason
     assert said(vague) == "inconclusive"  # twins without that noise: nothing cancels
     assert said(vague, twins=ordinary[:1]) == "inconclusive"
+    unmatched = Background(rows_disjoint=True, twins_matched=False)
+    assert said(vague, twins=ordinary, background=unmatched) == "inconclusive"  # other rows, other noise
     beyond = sharing(layer(swap=-0.3, se=0.004), shared)
     alike = tuple(replace(t, effects=t.effects - [0.24, 0], replicates=t.replicates - [0.24, 0]) for t in ordinary)
     assert said(beyond, twins=alike) == "inconclusive"  # an effect beyond its margin is never called none

@@ -80,3 +80,31 @@ def test_gradients_of_all_blocks_are_in_the_order_of_the_rows() -> None:
     score, gradient = shifted_gradients(network, sample, "backbone.1", still)
     np.testing.assert_array_equal(score, sample.score)
     np.testing.assert_allclose(gradient, np.broadcast_to(net.head.weight.detach().numpy(), gradient.shape), atol=1e-7)
+
+
+class Steps(nn.Module):
+    """A network that rounds what a layer gives: the derivative is 0 everywhere and says nothing."""
+
+    def __init__(self, net: MLP) -> None:
+        super().__init__()
+        self.first, self.act, self.rest = net.backbone[0], net.backbone[1], nn.Sequential(*net.backbone[2:], net.head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rest(torch.round(4 * self.act(self.first(x))) / 4)
+
+
+class Cut(Steps):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rest(self.act(self.first(x)).detach())
+
+
+@pytest.mark.parametrize("kind", [Steps, Cut])
+def test_where_the_derivative_is_no_guide_every_replicate_is_run_on(kind: type[Steps]) -> None:
+    net, data = kind(trained("relu", 10.0)), synthetic(2000, seed=1)
+    member = data.group == 1
+    near, exact = (
+        measure_layer(network, collect(network, data, member, ["act"], 0), "act", member, -1)
+        for network in (TorchNetwork(net), WithoutGradients(net))
+    )
+    np.testing.assert_array_equal(near.replicates, exact.replicates)
+    assert jackknife_se(exact.replicates).min() >= 0 and jackknife_se(near.column("swap")[:, None])[0] > 0.005

@@ -141,8 +141,6 @@ class UnitAttributions:
         The layer's turned swap effect.
     completeness : float
         Sum of the values minus the effect: at most `TOLERANCE` in size, or the integral was too coarse.
-    gradient : array (n, units)
-        Mean gradient on every row's path.
     passes : float
         Passes over the rows that it took.
     """
@@ -152,7 +150,6 @@ class UnitAttributions:
     se: Floats
     effect: float
     completeness: float
-    gradient: Moves
     passes: float
 
 
@@ -221,7 +218,6 @@ def attribute_units(
         se=jackknife_se(np.array(replicates)) if replicates else np.full(len(value), np.nan),
         effect=effect,
         completeness=float(value.sum()) - effect,
-        gradient=path.gradient,
         passes=path.passes,
     )
 

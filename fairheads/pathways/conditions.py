@@ -29,8 +29,7 @@ SWAP_MARGIN = 0.1
 ERASURE_MARGIN = 0.03
 """Smallest erasure effect worth the name, in selection rate; at least `ERASURE_SHARE` of the gap to be closed.
 
-At .02 networks constrained where there is no gap could not be shown to be without effect on 6,000 rows, whose standard
-error beside the twins is .007.
+With .02 a network constrained where there is no gap can hardly be shown to be without effect on 6,000 rows.
 """
 
 ERASURE_SHARE = 0.15
@@ -40,8 +39,7 @@ RETENTION = 0.9
 READABLE, READABLE_SHARE = 0.05, 0.35
 """Largest held-out AUC above one half of the group at equal merit after erasure, or share of that before.
 
-An eraser fitted on 3,000 rows leaves .02 to .06 by its own error, up to .09 of a group of a fifth of the rows; one that
-does not erase leaves all of it.
+An eraser leaves something by its own error, the more the fewer the rows; one that does not erase leaves all of it.
 """
 
 MERIT_LOSS = 0.01
@@ -58,8 +56,9 @@ OVERFITTING = 0.02
 class Bounds:
     """Both effects at every layer, arrays (layers, 2): point, standard error, simultaneous bounds and margin.
 
-    ``low`` and ``high`` are bounds at level alpha each, all places together. ``excess`` is the effect less the twins'
-    mean, with ``excess_se`` and ``excess_critical`` for one bound of one place; NaN without twins.
+    ``low`` and ``high`` are bounds at level alpha each, all places together; ``critical`` is for one bound of one place
+    at level alpha. ``excess`` is the effect less the twins' mean, with ``excess_se`` and ``excess_critical`` alike; NaN
+    without twins that may have been trained on the same rows.
     """
 
     point: Floats
@@ -76,9 +75,10 @@ class Bounds:
         """Whether every effect is shown to lie within its margin: of 0, or of the twins' mean.
 
         Equivalence of ALL effects is an intersection-union test: it keeps its level without a correction for their
-        number (Berger & Hsu 1996), so its bounds are pointwise. An effect that lies beyond its margin of 0 is never
-        within, whatever the twins show. What twins share with the network, above all the noise of the same labels,
-        cancels in the excess, whose standard error is a third of the effect's (tests/studies/calibration.json).
+        number (Berger & Hsu 1996), so its bounds are pointwise. Each of the two tests of a place, of 0 and of the
+        twins, has level alpha; that either is passed wrongly has at most twice that. An effect that lies beyond its
+        margin of 0 is never within, whatever the twins show. What twins share with the network, above all the noise of
+        the same labels, cancels in the excess.
         """
         of_zero = _within(self.point, self.critical * self.se, self.margin, below_only)
         of_twins = _within(self.excess, self.excess_critical * self.excess_se, self.margin, below_only)
@@ -119,7 +119,7 @@ def _excess(case: Case, point: Floats, replicates: Floats, alpha: float) -> tupl
     degrees of freedom are Satterthwaite's.
     """
     k = len(case.twins)
-    if k < 2:
+    if k < 2 or case.background.twins_matched is False:
         undefined = np.full_like(point, np.nan)
         return undefined, undefined, undefined
     effects = np.array([t.effects for t in case.twins])

@@ -18,6 +18,7 @@ from fairheads.pathways.neutralise import Neutralised, neutralise_units
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.reads import head_reading
 from fairheads.pathways.recovery import recovery
+from fairheads.pathways.response import has_gradients
 from fairheads.pathways.routes import routing_report
 from fairheads.pathways.routing import LayerRouting, route_layer
 from fairheads.pathways.sample import Sample, collect
@@ -32,41 +33,38 @@ DETAIL_ROWS = 5_000
 
 
 @dataclass(frozen=True, eq=False)
-class _Twin:
-    """What a twin shows of what is described."""
+class _Shown:
+    """What a network shows of what is described: its score, units and routes of every layer, the pathway neutralised at
+    one, and that layer with its fits."""
 
-    score: Floats
-    strength: float
+    sample: Sample
+    layer: LayerData
+    fits: tuple[Fits, ...]
     units: tuple[UnitAttributions, ...]
     neutralised: tuple[Neutralised, ...]
     routes: tuple[LayerRouting, ...]
 
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """A network's rows, and its layers with everything that was fitted to them."""
-
-    network: Network
-    sample: Sample
-    layers: dict[str, tuple[LayerData, tuple[Fits, ...]]]
-
     @classmethod
-    def of(cls, network: Network, pair: Pair, names: Sequence[str], *, intervals: bool) -> _Fitted:
+    def of(
+        cls, network: Network, pair: Pair, names: Sequence[str], place: str, direction: int, *, intervals: bool
+    ) -> _Shown:
+        """Layer by layer, so that the products of one layer's units are held at a time."""
         sample = collect(network, pair.data, pair.member, names, pair.seed)
-        layers = {}
+        units, routes, neutralised = [], [], []
         for name in names:
             layer = LayerData.of(sample, name, sample.activations[name], pair.control)
-            layers[name] = layer, every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
-        return cls(network, sample, layers)
-
-    def units(self, sign: int) -> tuple[UnitAttributions, ...]:
-        return tuple(attribute_units(self.network, self.sample, *layer, sign) for layer in self.layers.values())
-
-    def neutralised(self, place: str, sign: int, direction: int) -> tuple[Neutralised, ...]:
-        return (neutralise_units(self.network, self.sample, *self.layers[place], sign, direction),)
-
-    def routes(self) -> tuple[LayerRouting, ...]:
-        return tuple(route_layer(self.network, self.sample, *layer) for layer in self.layers.values())
+            fits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
+            if name == place:
+                chosen = layer, fits
+            if not has_gradients(network, sample, name):
+                continue
+            units.append(attribute_units(network, sample, layer, fits, pair.sign))
+            routes.append(route_layer(network, sample, layer, fits))
+            if name == place:
+                neutralised.append(neutralise_units(network, sample, layer, fits, pair.sign, direction))
+        if len(units) < len(names):
+            units, routes, neutralised = [], [], []
+        return cls(sample, *chosen, tuple(units), tuple(neutralised), tuple(routes))
 
 
 def described(
@@ -79,8 +77,8 @@ def described(
 ) -> PathwayReport:
     """The report with its details: they are described beside the same in the twins, and no verdict rests on them.
 
-    At most `DETAIL_ROWS` of the pair's rows are used. What needs gradients is left out where the network has none; a
-    network that could not be judged has no details.
+    At most `DETAIL_ROWS` of the pair's rows are used. What needs gradients is left out where the network, or all of its
+    twins, have none; a network that could not be judged has no details.
 
     Parameters
     ----------
@@ -92,37 +90,39 @@ def described(
     few = pair.at_most(DETAIL_ROWS)
     place, names = report.effect.layer, [layer.name for layer in report.layers]
     direction = 1 if report.effect.value >= 0 else -1
-    fitted = _Fitted.of(network, few, names, intervals=True)
-    sample, (layer, refits) = fitted.sample, fitted.layers[place]
-    others = [_twin(twin, few, names, place, direction) for twin in twins]
-    scores = [twin.score for twin in others]
+    own = _Shown.of(network, few, names, place, direction, intervals=True)
+    strengths, scores, others = [], [], []
+    for twin in twins:
+        shown = _Shown.of(twin, few, names, place, direction, intervals=False)
+        strengths.append(strength_of(shown.sample, shown.layer, shown.fits[0], few.sign))
+        scores.append(shown.sample.score)
+        others += [(shown.units, shown.neutralised, shown.routes)] if shown.units else []
+    sample = own.sample
     found = replace(
         report,
-        two_heads=two_head_fit(
-            sample, layer, refits, few, twin_scores=scores, twin_strengths=[twin.strength for twin in others]
-        ),
-        recovery=_recovery(sample, layer, refits[0], scores),
+        two_heads=two_head_fit(sample, own.layer, own.fits, few, twin_scores=scores, twin_strengths=strengths),
+        recovery=_recovery(sample, own.layer, own.fits[0], scores),
         reading=_reading(network, few, place),
-        counterfactual=_counterfactual(network, sample, flip, few, {place: refits}),
+        counterfactual=_counterfactual(network, sample, flip, few, {place: own.fits}),
     )
-    if not network.gradients:
+    if not own.units:
         return with_details(found)
     group, reference = few.names
     found = replace(
         found,
         units=unit_report(
-            fitted.units(few.sign),
-            [twin.units for twin in others],
+            own.units,
+            [units for units, _, _ in others],
             group=group,
             reference=reference,
-            neutralised=fitted.neutralised(place, few.sign, direction),
-            neutralised_twins=[twin.neutralised for twin in others],
+            neutralised=own.neutralised,
+            neutralised_twins=[neutralised for _, neutralised, _ in others],
             direction=direction,
             n=len(sample),
         ),
         routing=routing_report(
-            fitted.routes(),
-            [twin.routes for twin in others],
+            own.routes,
+            [routes for _, _, routes in others],
             group=group,
             reference=reference,
             alpha=report.alpha,
@@ -133,29 +133,17 @@ def described(
     return with_details(found)
 
 
-def _twin(twin: Network, pair: Pair, names: Sequence[str], place: str, direction: int) -> _Twin:
-    fitted = _Fitted.of(twin, pair, names, intervals=False)
-    layer, (fits,) = fitted.layers[place]
-    return _Twin(
-        score=fitted.sample.score,
-        strength=strength_of(fitted.sample, layer, fits, pair.sign),
-        units=fitted.units(pair.sign) if twin.gradients else (),
-        neutralised=fitted.neutralised(place, pair.sign, direction) if twin.gradients else (),
-        routes=fitted.routes() if twin.gradients else (),
-    )
-
-
 def _recovery(sample: Sample, layer: LayerData, fits: Fits, scores: Sequence[Floats]) -> Recovery | None:
     try:
         return recovery(sample, layer, fits, scores) if scores else None
-    except InputError:  # all rows of a half have one label
+    except InputError:  # a half of the rows has one label, or no coefficients can be fitted to it
         return None
 
 
 def _reading(network: Network, pair: Pair, layer: str) -> HeadReading | None:
     try:
         return head_reading(network, pair, layer)
-    except (ConfigError, InputError):  # inputs of a kind that cannot be attributed
+    except (ConfigError, InputError):  # inputs of a kind, or a width, that is not attributed
         return None
 
 

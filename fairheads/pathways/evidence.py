@@ -67,7 +67,7 @@ def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | Non
                 high=excess + half,
                 null=0.0,
                 passed=None,
-                note="what both share, above all the noise of the labels, cancels",
+                note=f"what both share cancels; each bound at level {alpha:g}, for this place alone",
             )
         )
         lines.append(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fairheads.activations import Network
 from fairheads.data import Dataset
+from fairheads.errors import ConfigError
 from fairheads.metrics import merit_bins, stratified_difference
 from fairheads.pathways.effects import (
     FINE_BINS,
@@ -22,7 +23,7 @@ from fairheads.pathways.effects import (
     merit_of,
     shifts,
 )
-from fairheads.pathways.fits import BINS, LayerData, every_fit
+from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit
 from fairheads.pathways.pair import Pair, at_most
 from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
 from fairheads.pathways.response import shifted_gradients
@@ -107,33 +108,61 @@ class Refitted:
     full: Shifts
 
 
+CLOSE = 0.5
+"""Largest error of the derivative, as a share of what a replicate changes in the scores: a derivative that says nothing
+(steps, quantised layers) is off by all of it, one of a network with kinks by a tenth."""
+
+Scored = tuple[Placed, Floats, Floats]
+"""Where the rows lie, and their scores after swap and after erasure."""
+
+
 def refitted_effects(network: Network, sample: Sample, layer: LayerData) -> Refitted:
     """Both interventions with their replicates.
 
-    Where the network has gradients, replicates follow the response's derivative about the full fit's moves instead of
-    running on: standard errors are those of running on to within 3 % (tests/test_response.py), for a twentieth of the
-    passes.
+    Replicates follow the response's derivative about the full fit's moves instead of running on: standard errors are
+    those of running on to within 3 % (tests/test_response.py), for a tenth of the passes. One replicate is run on to
+    make sure; where the derivative is no guide, or cannot be had, all are.
     """
     fits = every_fit(sample, layer)
     full = shifts(sample, layer, fits[0])
+    scored = _by_derivative(network, sample, layer, fits, full)
+    if scored is None:
+        scored = [_run_on(network, sample, layer, full)]
+        scored += [_run_on(network, sample, layer, shifts(sample, layer, fit)) for fit in fits[1:]]
     blocks = (None, *range(JACKKNIFE_BLOCKS))
+    effects = (effects_of(sample, *each, left_out) for left_out, each in zip(blocks, scored, strict=True))
+    return Refitted(tuple(effects), full)
+
+
+def _run_on(network: Network, sample: Sample, layer: LayerData, made: Shifts) -> Scored:
+    swapped, erased = (shifted_scores(network, sample, layer.name, by) for by in (made.swap, made.erasure))
+    return made.placed, swapped, erased
+
+
+def _by_derivative(
+    network: Network, sample: Sample, layer: LayerData, fits: Sequence[Fits], full: Shifts
+) -> list[Scored] | None:
+    """The scores of the full fit, then those of every replicate to first order; None where that is no guide."""
     if not network.gradients:
-        effects = []
-        for left_out, fit in zip(blocks, fits, strict=True):
-            made = full if left_out is None else shifts(sample, layer, fit)
-            swapped, erased = (shifted_scores(network, sample, layer.name, by) for by in (made.swap, made.erasure))
-            effects.append(effects_of(sample, made.placed, swapped, erased, left_out))
-        return Refitted(tuple(effects), full)
-    at = [shifted_gradients(network, sample, layer.name, by) for by in (full.swap, full.erasure)]
+        return None
+    try:
+        at = [shifted_gradients(network, sample, layer.name, by) for by in (full.swap, full.erasure)]
+    except ConfigError:  # the network cuts the graph
+        return None
     slopes = at[0][1], at[1][1]
     start = along(sample, layer, fits[0], full.placed, *slopes)
-    effects = []
-    for left_out, fit in zip(blocks, fits, strict=True):
-        placed = full.placed if left_out is None else Placed.of(sample, layer, fit)
+    scored: list[Scored] = [(full.placed, at[0][0], at[1][0])]
+    for fit in fits[1:]:
+        placed = Placed.of(sample, layer, fit)
         there = along(sample, layer, fit, placed, *slopes)
         swapped, erased = (score + b - a for (score, _), a, b in zip(at, start, there, strict=True))
-        effects.append(effects_of(sample, placed, swapped, erased, left_out))
-    return Refitted(tuple(effects), full)
+        scored.append((placed, swapped, erased))
+    exact = _run_on(network, sample, layer, shifts(sample, layer, fits[1]))
+    for kind in (1, 2):
+        told, is_, was = (np.asarray(each[kind]) for each in (scored[1], exact, scored[0]))
+        if np.linalg.norm(told - is_) > CLOSE * np.linalg.norm(is_ - was) + 1e-6 * np.linalg.norm(was):
+            return None
+    return scored
 
 
 def measure_layer(network: Network, sample: Sample, name: str, control: Mask, sign: int) -> LayerMeasure:

@@ -45,9 +45,10 @@ def beside_placebos(report: PathwayReport, placebos: Sequence[Network], pair: Pa
 def _effect(placebo: Network, pair: Pair, effect: Effect) -> float:
     """The same effect in a placebo; NaN where the score says nothing, as constraints on permuted groups can make it."""
     try:
-        return float(measure_twin(placebo, pair, [effect.layer]).effects[0, KINDS.index(effect.kind)])
+        effects = measure_twin(placebo, pair, [effect.layer]).effects[0]
     except InputError:
         return float("nan")
+    return float("nan") if np.isnan(effects).any() else float(effects[KINDS.index(effect.kind)])
 
 
 def _note(known: NDArray[np.float64], n: int, value: float) -> str:
@@ -56,5 +57,5 @@ def _note(known: NDArray[np.float64], n: int, value: float) -> str:
     if len(known):
         note += f"; the largest {known.max() if value >= 0 else known.min():+.2g}"
     if len(known) < n:
-        note += f"; {n - len(known)} with a flat score left out"
+        note += f"; {n - len(known)} left out, whose score is flat or no logit"
     return f"{note}; decides nothing"

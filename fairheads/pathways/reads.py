@@ -27,6 +27,9 @@ ROWS: dict[Kind, int] = {"table": 2_000, "image": 200, "tokens": 500}
 """Rows by default, half of each group. With a thousand of each the standard error of a contrast is .045 of the spread
 of the column's attribution; images cost a hundred times as much a row, and their maps are means."""
 
+WIDEST = 2_000
+"""Columns of the widest table that is attributed: every column is gathered by itself."""
+
 CHUNK = 256
 """Rows whose attributions are held at once."""
 
@@ -73,7 +76,7 @@ def head_reading(
     ConfigError
         On fewer than 4 rows, or fewer than 2 steps.
     InputError
-        If no input is a table, an image or tokens.
+        If no input is a table, an image or tokens, or a table has more than 2,000 columns.
 
     Notes
     -----
@@ -101,6 +104,10 @@ def head_reading(
     ('proxy', 'integrated gradients')
     """
     kind, key = attributed_input(pair.data)
+    if kind == "table" and pair.data.inputs[key].shape[-1] > WIDEST:
+        raise InputError(
+            f"tables of more than {WIDEST:,} columns are not attributed, got {pair.data.inputs[key].shape[-1]:,}."
+        )
     most = ROWS[kind] if rows is None else rows
     if most < 4 or steps < 2:
         raise ConfigError(f"`rows` must be at least 4 and `steps` at least 2, got {rows} and {steps}.")

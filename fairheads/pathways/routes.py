@@ -42,7 +42,7 @@ def routing_report(
         Of each twin on the same rows; without intervals.
     group, reference : str
     alpha : float
-        Level of the intervals.
+        Level of each bound, all layers together.
     seed : int
         Of the draws behind the simultaneous intervals.
     n : int
@@ -113,6 +113,8 @@ def _judged(number: Number, low: float, largest: float, twins: int) -> tuple[boo
         return False, "there are no twins, and ordinary networks part the groups to some degree"
     if not np.isfinite(low):
         return False, f"{number.reason}, at any layer"
+    if number.low is None:
+        return False, "nothing was refitted, and without an interval no dissociation is shown"
     beside = f"the lower bound {low:.2f} of the dissociation"
     if low > largest + MARGIN:
         return True, f"{beside} exceeds the largest of the twins' ({largest:.2f}) by more than {MARGIN:g}"

@@ -56,7 +56,8 @@ class Readings:
 
 
 def fitted(sample: Sample, read: Readings, keep: Mask) -> Floats:
-    """`QUANTITIES` on the rows of ``keep``; NaN but for the floor where the group is not read at equal merit.
+    """`QUANTITIES` on the rows of ``keep``; NaN but for the floor where the group is not read at equal merit, and
+    all NaN where the layer reads no merit or the score is constant.
 
     The readouts of one half of the rows are instruments for those of the other: their errors are independent, so that
     neither dilutes a coefficient (least squares would shrink both, and give b a share of the merit that goes with the
@@ -68,6 +69,8 @@ def fitted(sample: Sample, read: Readings, keep: Mask) -> Floats:
     independent errors as instruments for each other.
     """
     f, merit, group = sample.score[keep], read.merit[:, keep], read.group[:, keep]
+    if np.ptp(f) == 0 or (np.ptp(merit, axis=1) < 1e-9).any():
+        return np.full(len(QUANTITIES), np.nan)
     straight = merit - merit.mean(1, keepdims=True)
     terms = [straight, straight**2, np.ones_like(merit)]
     (floor_merit, _, floor_offset), floor, r2_floor = _judged(f, np.stack(terms, axis=1))
@@ -182,7 +185,11 @@ def two_head_fit(
 
 
 def _between(sample: Sample, scores: Sequence[Floats], replicates: int) -> tuple[Floats, Floats]:
-    """Mean agreement, and mean squared correlation, of two twins: full sample, then replicates; NaN without two."""
+    """Mean agreement, and mean squared correlation, of two twins: full sample, then replicates; NaN without two.
+
+    A twin that gives everybody the same score is none.
+    """
+    scores = [score for score in scores if np.ptp(score) > 0]
     if len(scores) < 2:
         nothing = np.full(replicates, np.nan)
         return nothing, nothing

@@ -61,7 +61,7 @@ def discover(
     twins : sequence of the same
         Of networks trained alike without the constraint, by the same procedure.
     rate : float
-        In a network that is like its twins the chance of any name is at most ``rate``; in others the share of layers
+        In a network that is like its twins the chance of any name is about ``rate``; in others the share of layers
         with a false name among the layers with names is, on average.
     smallest : float
         Smallest size that is named.

@@ -35,7 +35,7 @@ def method(report: AuditReport) -> list[str]:
     ]
     sentences += [f"{clip(p.group, 30)} beside {clip(p.reference, 30)}: {_level(p)}." for p in report.pathways.values()]
     sentences.append(
-        "A verdict needs its conditions together: the interval of an effect beyond its margin, an effect beyond what "
+        "A verdict needs its conditions together: a bound of an effect beyond its margin, an effect beyond what "
         "networks trained alike without the constraint (twins) show, the ranking within groups kept, and every check "
         "passed. Where twins are missing the strongest word is 'consistent with'."
     )

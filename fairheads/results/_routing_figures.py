@@ -113,7 +113,7 @@ def html(report: RoutingReport) -> str:
     says = "; ".join(f"{clip_middle(layer.name, 40)}: D {estimate(layer.dissociation)}" for layer in report.layers)
     caption = (
         "How much more each group's score needs the units of its own pathway than those of the other's. Bars are "
-        "intervals that hold for all layers together; small dots are the twins; the grey band must be left behind."
+        "bounds that hold for all layers together; small dots are the twins; the grey band must be left behind."
     )
     share = f"overlap of the profiles {amount(report.strongest.overlap)}"
     about = "What every unit contributes to the score of either group. Where the lines agree, there is one pathway."

@@ -20,7 +20,7 @@ class Number:
     n : int
         Rows the value rests on.
     low, high : float, optional
-        95 % interval; a ``low`` without a ``high`` has no upper bound.
+        95 % interval, unless the result that holds it says otherwise; a ``low`` without a ``high`` has no upper bound.
     conservative : bool
         Whether the interval is an exact one, taken because there are few rows or the rate is near 0 or 1: it covers
         at least its confidence, as a rule more.

@@ -95,7 +95,8 @@ class Effect:
 class LayerReport:
     """One layer: both effects, difference at equal merit, what the layer encodes, and the checks on the eraser.
 
-    ``probe_auc`` reads the group from the layer, ``control_auc`` a shuffled label: descriptions, never evidence.
+    ``low`` and ``high`` of ``swap`` and ``erasure`` are bounds at the level of the test each, over layers and both
+    effects together. ``probe_auc`` reads the group from the layer, ``control_auc`` a shuffled label: no evidence.
     ``group_auc_before`` and ``group_auc_after`` read the group within merit bins before and after erasure.
     """
 

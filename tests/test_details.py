@@ -1,0 +1,113 @@
+"""What a finding is made of, beside twins that are odd: no detail costs the verdict, and none is made up."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fairheads.activations import Network, TorchNetwork
+from fairheads.constraints import demographic_parity
+from fairheads.data import Dataset
+from fairheads.nets import MLP
+from fairheads.pathways import analyze_pathways
+from fairheads.planted import synthetic
+from fairheads.results import PathwayReport
+from fairheads.training import Penalized, Unconstrained, train
+
+
+class WithoutGradients(TorchNetwork):
+    gradients = False
+
+
+@cache
+def trained(seed: int, weight: float = 0.0) -> MLP:
+    net = MLP(8, hidden=(16, 16), seed=seed)
+    objective = Penalized(demographic_parity(), weight) if weight else Unconstrained()
+    train(net, synthetic(4000, seed=0), objective, epochs=12, batch_size=64, seed=seed)
+    return net
+
+
+def dead() -> MLP:
+    """A twin whose first layer never fires, so that its score is the same for everybody."""
+    net = MLP(8, hidden=(16, 16), seed=9)
+    with torch.no_grad():
+        net.backbone[0].weight.zero_()
+        net.backbone[0].bias.fill_(-1)
+    return net
+
+
+@cache
+def rows() -> Dataset:
+    return synthetic(3000, seed=1)
+
+
+def described(net: nn.Module | Network, *twins: nn.Module | Network, **settings: object) -> PathwayReport:
+    return analyze_pathways(net, rows(), twins=twins, **settings)["B"]  # type: ignore[arg-type]
+
+
+@cache
+def whole() -> PathwayReport:
+    return described(trained(1, 10.0), *(trained(100 + i) for i in range(3)))
+
+
+def test_every_detail_is_there_and_no_verdict_rests_on_one() -> None:
+    report = whole()
+    assert report.units is not None and report.routing is not None and report.two_heads is not None
+    assert report.recovery is not None and report.reading is not None and report.counterfactual is None
+    assert report.two_heads.strength.low is not None and report.two_heads.strength.low > 0
+    assert report.reading.columns[0].name.startswith("proxy")
+    assert [layer.name for layer in report.units.layers] == [layer.name for layer in report.layers]
+    plain = described(trained(1, 10.0), *(trained(100 + i) for i in range(3)), details=False)
+    assert (plain.verdict, plain.effect, plain.units) == (report.verdict, report.effect, None)
+
+
+def test_a_dead_twin_costs_no_detail() -> None:
+    report = described(trained(1, 10.0), trained(100), trained(101), dead())
+    assert report.two_heads is not None and np.isfinite(report.two_heads.strength.value)
+    assert report.two_heads.beside is not None and report.two_heads.beside.n == 2  # the dead one has no strength
+    assert report.units is not None and report.routing is not None
+
+
+def test_a_network_without_gradients_is_described_as_far_as_that_goes() -> None:
+    twins = [WithoutGradients(trained(100 + i)) for i in range(3)]
+    report = described(WithoutGradients(trained(1, 10.0)), *twins)
+    assert report.units is None and report.routing is None
+    assert report.two_heads is not None and report.recovery is not None and report.reading is not None
+    assert report.verdict == whole().verdict
+
+
+def test_twins_without_gradients_are_left_out_of_units_and_routes() -> None:
+    report = described(trained(1, 10.0), trained(100), trained(101), trained(102), WithoutGradients(trained(103)))
+    assert report.units is not None and report.units.twins == 3
+    assert report.twins is not None and report.twins.n == 4
+
+
+def test_a_table_too_wide_to_attribute_has_no_reading_and_all_else() -> None:
+    class Wide(nn.Module):
+        def __init__(self, net: MLP) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x[:, :8])
+
+    data = rows()
+    wide = np.concatenate([data.inputs["x"], np.zeros((len(data), 2000), np.float32)], axis=1)
+    report = analyze_pathways(
+        Wide(trained(1, 10.0)), Dataset(wide, data.y, data.group, group_names=data.group_names), sample=1500
+    )["B"]
+    assert report.reading is None and report.two_heads is not None
+
+
+@pytest.mark.parametrize("flip", [["proxy_0"], lambda inputs: {"x": inputs["x"] + 1}])
+def test_a_flip_of_the_inputs_is_reported_or_refused(flip: object) -> None:
+    if callable(flip):
+        report = described(trained(1, 10.0), flip=flip)
+        assert report.counterfactual is not None and report.counterfactual.changed.value == 1
+    else:
+        with pytest.raises(Exception, match="must have one value in all rows"):
+            described(trained(1, 10.0), flip=flip)
