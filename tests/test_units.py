@@ -318,8 +318,7 @@ def test_a_report_of_a_wide_layer_writes_what_is_named_and_the_largest() -> None
     rng = np.random.default_rng(0)
 
     def layer(values: Floats) -> UnitAttributions:
-        nothing = np.zeros((0, len(values)))
-        return UnitAttributions("wide", values, np.full(len(values), 0.01), values.sum(), 0.0, nothing, 0.0)
+        return UnitAttributions("wide", values, np.full(len(values), 0.01), values.sum(), 0.0, 0.0)
 
     values = rng.normal(size=768) * 0.001
     values[700:730] = 0.5  # more than are kept for their size
