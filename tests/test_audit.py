@@ -75,6 +75,7 @@ def test_an_unconstrained_network_does_not(train_rows: Dataset, test_rows: Datas
     assert found.disparity.demographic_parity_difference.value > 0.15
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(
     report: AuditReport, constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe, tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_same_inputs_give_the_same_bytes(
     assert audit(constrained, test_rows, twins=recipe, seed=1).to_json() != report.to_json()
 
 
+@pytest.mark.slow
 def test_twins_may_be_given_as_modules_bundles_or_paths(
     constrained: Bundle, test_rows: Dataset, train_rows: Dataset, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_twins_may_be_given_as_modules_bundles_or_paths(
     assert said["rows are no training rows"] is None
 
 
+@pytest.mark.slow
 def test_twins_from_other_rows_weaken_the_word(constrained: Bundle, test_rows: Dataset) -> None:
     others = [bundled(synthetic(6000, seed=9), 0.0, 50 + i) for i in range(5)]
     found = audit(constrained, test_rows, twins=others).pathways["B"]
@@ -124,6 +127,7 @@ def test_what_is_no_twin_is_refused(constrained: Bundle, test_rows: Dataset, tra
         audit(constrained, test_rows, twins=TwinRecipe(test_rows, n=2))
 
 
+@pytest.mark.slow
 def test_a_group_that_training_never_saw_has_no_overfitting_check(
     constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe
 ) -> None:
@@ -219,6 +223,7 @@ def told(train_rows: Dataset) -> Bundle:
     return Bundle(net=net, training=history.record(), rows=history.rows)
 
 
+@pytest.mark.slow
 def test_the_group_column_is_flipped_by_name_or_by_the_callers_pairs(told: Bundle, test_rows: Dataset) -> None:
     rows = with_group_column(test_rows)
 
@@ -305,6 +310,7 @@ def trained_tower(train_rows: Dataset) -> tuple[Tower, dict[str, Any]]:
     return net, train(net, train_rows, Penalized(demographic_parity(), 10.0), epochs=12, seed=1).record()
 
 
+@pytest.mark.slow
 def test_a_module_with_a_factory_and_a_record_has_twins(
     trained_tower: tuple[Tower, dict[str, Any]], train_rows: Dataset, test_rows: Dataset
 ) -> None:
@@ -362,6 +368,7 @@ def test_a_network_that_no_module_stands_behind_cannot_be_trained_again(
         audit(Opaque(constrained.net), test_rows, twins=recipe)
 
 
+@pytest.mark.slow
 def test_placebos_stand_beside_the_effect_and_decide_nothing(
     constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe, report: AuditReport
 ) -> None:

@@ -33,7 +33,14 @@ def trained(activation: str, weight: float) -> MLP:
     return net
 
 
-@pytest.mark.parametrize(("activation", "weight"), [("relu", 0.0), ("relu", 10.0), ("gelu", 10.0)])
+@pytest.mark.parametrize(
+    ("activation", "weight"),
+    [
+        ("relu", 10.0),
+        pytest.param("relu", 0.0, marks=pytest.mark.slow),
+        pytest.param("gelu", 10.0, marks=pytest.mark.slow),
+    ],
+)
 def test_standard_errors_are_those_of_running_on(activation: str, weight: float) -> None:
     net, data = trained(activation, weight), synthetic(4000, seed=1)
     member = data.group == 1

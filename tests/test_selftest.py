@@ -23,6 +23,8 @@ from fairheads.results import Number, SelftestClass, SelftestReport, undefined
 from fairheads.selftest import selftest
 from fairheads.selftest.plants import Ground, estimate_for, merge_in, units_in, unused_units
 
+pytestmark = pytest.mark.slow  # dozens of audits
+
 ROWS, TWINS, LAYERS = 2500, 4, ("backbone.3",)
 
 
