@@ -51,13 +51,13 @@ class LayerData:
         z = (rows[:, : h.shape[1]][:, live] - rows[:, : h.shape[1]][:, live].mean(0)) / sd[live]
         return cls(name, h, np.column_stack([z, np.ones(len(h))]).astype(np.float32), moments)
 
-    def fit(self, sample: Sample, fold: int, left_out: int | None) -> tuple[Moments, Mask]:
-        """Moments and mask of the rows that fits FOR ``fold`` use: the other fold, less the block left out."""
+    def fit(self, fold: int, left_out: int | None) -> Moments:
+        """Moments of the rows that fits FOR ``fold`` use: the other fold, less the block left out."""
         used = [b for b in range(JACKKNIFE_BLOCKS) if b % 2 != fold and b != left_out]
         total = Moments.empty(self.units + 3)
         for b in used:
             total = total + self.moments[b]
-        return total, np.isin(sample.block, used)
+        return total
 
 
 def erasure_direction(covariance: Floats, cross: Floats) -> Floats:
@@ -125,7 +125,7 @@ def _fits_for(sample: Sample, layer: LayerData, fold: int, *, every: bool) -> It
     for left_out, coefficients in fitted:
         kept = block != left_out
         score = (z @ coefficients.astype(np.float32)).astype(np.float64)[kept]
-        moments, _ = layer.fit(sample, fold, left_out)
+        moments = layer.fit(fold, left_out)
         yield _fold_fit(sample, layer, rows[kept], moments, coefficients, score)
 
 

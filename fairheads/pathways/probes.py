@@ -29,7 +29,7 @@ def crossfitted(sample: Sample, layer: LayerData, target: int, left_out: int | N
     """Linear readout of a target (0 label, 1 membership, 2 control) of every row, fitted on the other fold."""
     out = np.zeros(len(sample))
     for fold in (0, 1):
-        moments, _ = layer.fit(sample, fold, left_out)
+        moments = layer.fit(fold, left_out)
         rows = sample.fold == fold
         out[rows] = readout(moments, layer.units, target)(layer.h[rows])
     return out

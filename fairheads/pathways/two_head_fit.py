@@ -46,7 +46,7 @@ class Readings:
     @classmethod
     def of(cls, sample: Sample, layer: LayerData, fits: Fits, left_out: int | None = None) -> Readings:
         merit = [layer.z @ fit.merit.astype(np.float32) for fit in fits]
-        group = [readout(layer.fit(sample, fold, left_out)[0], layer.units, 1)(layer.h) for fold in (0, 1)]
+        group = [readout(layer.fit(fold, left_out), layer.units, 1)(layer.h) for fold in (0, 1)]
         return cls(np.array(merit, np.float64), np.array(group))
 
     def crossfitted_group(self, sample: Sample) -> Floats:
