@@ -78,11 +78,6 @@ def _losses(layer: LayerRoutes) -> tuple[str, str]:
     return f"{own_reference:.2f} / {own_group:.2f}", f"{of_reference:.2f} / {of_group:.2f}"
 
 
-def closing(last: str) -> list[str]:
-    """The last line of a summary."""
-    return wrapped(last, "")
-
-
 def html(report: RoutingReport, last: str) -> str:
     """Verdict, figures, the table of layers and that of pathways."""
     title = f"{markup.name(report.group)} beside {markup.name(report.reference)}"

@@ -70,11 +70,6 @@ def text_lines(report: UnitReport) -> list[str]:
     return lines
 
 
-def closing(last: str) -> list[str]:
-    """The last line of a summary."""
-    return wrapped(last, "")
-
-
 def _mean(values: tuple[float, ...]) -> float:
     return math.fsum(values) / len(values) if values else math.nan
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fairheads.results import _routing_figures, _routing_views
+from fairheads.results._text import wrapped
 from fairheads.results.number import Number
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
@@ -101,7 +102,7 @@ class RoutingReport(Shown):
     def summary(self) -> str:
         """Verdict, layers and the units of either pathway, at most 100 columns; the last line says what they do not
         say."""
-        return "\n".join([*_routing_views.text_lines(self), "", *_routing_views.closing(LAST)])
+        return "\n".join([*_routing_views.text_lines(self), "", *wrapped(LAST, "")])
 
     def html(self) -> str:
         """Figures and tables as an HTML fragment; everything that came from data is escaped."""

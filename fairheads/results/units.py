@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fairheads.results import _units_figure, _units_views
+from fairheads.results._text import wrapped
 from fairheads.results.number import Number
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
@@ -146,7 +147,7 @@ class UnitReport(Shown):
     def summary(self) -> str:
         """The units that are named and the neutralised layers, at most 100 columns; the last line says what they do
         not say."""
-        return "\n".join([*_units_views.text_lines(self), "", *_units_views.closing(LAST)])
+        return "\n".join([*_units_views.text_lines(self), "", *wrapped(LAST, "")])
 
     def html(self) -> str:
         """Figure and tables as an HTML fragment; everything that came from data is escaped."""
