@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from child import printed
 
 GROUPS = 1000
 FILES = 16
@@ -27,12 +26,7 @@ assert len(tally.cells.groups) == 1000 and tally.n == int(sys.argv[3]) == tally.
 seconds = time.perf_counter() - start
 print(json.dumps([(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, seconds]))
 """
-"""Peak over that of an interpreter with numpy and pyarrow, in MB, and seconds.
-
-A child starts with the peak of its parent where it is forked, so it is started from a small one: `SMALL`.
-"""
-
-SMALL = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', *sys.argv[1:]]).returncode)"
+"""Peak over that of an interpreter with numpy and pyarrow, in MB, and seconds."""
 
 
 def write(folder: Path, n: int) -> Path:
@@ -57,12 +51,7 @@ def write(folder: Path, n: int) -> Path:
 
 def measured(folder: Path, n: int, score: str) -> tuple[float, float]:
     """Peak memory in MB over the interpreter's own, and the better time of two."""
-    found = []
-    for _ in range(2):
-        words = [sys.executable, "-c", SMALL, MEASURE, folder, score, str(n)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout))
+    found = [json.loads(printed(MEASURE, folder, score, n)) for _ in range(2)]
     return max(peak for peak, _ in found), min(seconds for _, seconds in found)
 
 

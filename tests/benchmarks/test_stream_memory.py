@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from child import printed
 
 FILES = 8
 BLOCK = 1 << 16
@@ -35,11 +34,7 @@ print(json.dumps([peak, scanned - start, read - scanned, hashed, 16 * len(record
 """
 """Peak in MB over that of an interpreter with the libraries, seconds of the first pass and of the epoch; then the peak
 with the record of the rows, and the size of that record.
-
-A child starts with the peak of its parent where it is forked, so it is started from a small one: `SMALL`.
 """
-
-SMALL = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', *sys.argv[1:]]).returncode)"
 
 
 def write(folder: Path, n: int) -> Path:
@@ -66,10 +61,7 @@ def write(folder: Path, n: int) -> Path:
 
 def measured(folder: Path, n: int) -> list[float]:
     """The numbers of `MEASURE`."""
-    words = [sys.executable, "-c", SMALL, MEASURE, folder, str(n)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found: list[float] = json.loads(done.stdout)
+    found: list[float] = json.loads(printed(MEASURE, folder, n))
     return found
 
 

@@ -1,0 +1,21 @@
+"""Code run in a process of its own, whose peak of memory is its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SMALL = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', *sys.argv[1:]]).returncode)"
+
+
+def printed(code: str, *arguments: object) -> str:
+    """What ``code`` prints, run in this folder.
+
+    A child starts with the peak of its parent where it is forked, and the parent here has run other benchmarks; so a
+    small process stands between.
+    """
+    words = [sys.executable, "-c", SMALL, code, *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
