@@ -1,4 +1,4 @@
-"""The networks of the calibration study: every planted class on one data set, with twins, measured and kept on disk.
+"""The networks of the calibration study: planted classes on data sets of several worlds, with twins, kept on disk.
 
 What is measured is a `Case` for each pair of groups: everything that the verdict rests on. Rules of the verdict are
 then compared on the same cases, without training or measuring anything again.
@@ -6,18 +6,28 @@ then compared on the same cases, without training or measuring anything again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from torch import nn
+
+import fairheads
 from fairheads.activations import TorchNetwork, one_thread
 from fairheads.data import Dataset
 from fairheads.pathways import SAMPLE
-from fairheads.pathways.analyze import survey
+from fairheads.pathways.analyze import judged, survey
 from fairheads.pathways.case import Background, Case, measure_case
+from fairheads.pathways.details import described
 from fairheads.pathways.effects import point_effects
 from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.measure import TwinMeasure, measure_twin, turned
@@ -30,14 +40,20 @@ from fairheads.planted import (
     Setting,
     World,
     added_head,
+    gated_head,
     merged_head,
+    parity_penalty,
+    routed_heads,
     twins_of,
     unconstrained,
 )
+from fairheads.results import PathwayReport
 from fairheads.training import Unconstrained
 
-ROWS, SMALL, TWINS = 6000, 1000, 12
-KINDS = ("table", "image", "tokens")
+Floats = NDArray[np.float64]
+
+ALPHA = 0.05
+ROWS, SMALL = 6000, 1000
 MARGIN, TRUTH = 0.1, 30_000
 GAP = 0.6
 """Of merit, in standard deviations: base rates then differ by about .22, as on Adult by sex (.20)."""
@@ -55,17 +71,60 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Classes that are run together on each of ``data_sets`` independent data sets of a world.
+
+    Attributes
+    ----------
+    twins : int
+        For each network; 12 show how many are enough, where networks are quick to train.
+    first_seed : int
+        No two benches share a data set.
+    described : bool
+        Whether units and routes are described beside the verdict.
+    many_rows : int
+        So many rows tell what the effects are that the audit estimates; 0 to leave that out.
+    """
+
+    name: str
+    world: World
+    entries: tuple[Entry, ...]
+    data_sets: int
+    first_seed: int
+    twins: int = 12
+    described: bool = False
+    many_rows: int = 0
+
+
+@dataclass(frozen=True)
 class Measured:
-    """One network of the study: what is true of it, and its case for each group beside the reference."""
+    """One network of the study: what is true of it, and its case for each group beside the reference.
+
+    ``effects`` (layers, 2) are turned swap and erasure on many rows, ``report`` the described audit of the first group:
+    None where the bench does not ask for them. ``code`` is the digest of the library that measured.
+    """
 
     name: str
     truth: str
-    kind: str
     seed: int
     strength: float
     true_effect: float
+    units: dict[str, tuple[int, ...]]
     cases: tuple[Case, ...]
+    effects: Floats | None
+    report: PathwayReport | None
     seconds: float
+    code: str
+
+
+@cache
+def code_digest() -> str:
+    """Of the sources of the library: measurements by several versions are told."""
+    digest = hashlib.sha256()
+    root = Path(fairheads.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _longer(setting: Setting) -> Planted:
@@ -89,31 +148,33 @@ def _weak(setting: Setting) -> Planted:
     return replace(unconstrained(setting), network=setting.trained(Unconstrained(), few))
 
 
+def effects_on(network: nn.Module, rows: Dataset) -> Floats:
+    """Turned swap and erasure at every layer, (layers, 2): B beside A, no intervals."""
+    run = TorchNetwork(network)
+    pair = Pair.of(rows, 1, 0, len(rows), 0)
+    names = [layer.name for layer in survey(run, rows)]
+    sample = collect(run, pair.data, pair.member, names, 0)
+    layers = [LayerData.of(sample, name, sample.activations[name], pair.control) for name in names]
+    found = [turned(point_effects(run, sample, layer, fits_of(sample, layer)), pair.sign)[:2] for layer in layers]
+    return np.array(found)
+
+
+def many(setting: Setting, n: int) -> Dataset:
+    """Rows of the setting's world that are neither trained on nor audited."""
+    return setting.known_world.draw(n, seed=n + setting.seed)
+
+
 def _with_swap(effect: float) -> Builder:
     """A planted head of so much strength that the largest swap effect over layers is ``effect``, on many rows."""
 
     def built(setting: Setting) -> Planted:
-        rows = setting.known_world.draw(TRUTH, seed=TRUTH + setting.seed)
-        pair = Pair.of(rows, 1, 0, TRUTH, 0)
+        rows = many(setting, TRUTH)
 
-        def swap(share: float) -> float:
-            network = TorchNetwork(added_head(setting, share=share).network)
-            names = [layer.name for layer in survey(network, rows)]
-            sample = collect(network, rows, pair.member, names, 0)
-            layers = [LayerData.of(sample, name, sample.activations[name], pair.control) for name in names]
-            effects = [point_effects(network, sample, layer, fits_of(sample, layer)) for layer in layers]
-            return max(turned(each, pair.sign)[0] for each in effects)
+        def beyond(share: float) -> float:
+            largest: float = effects_on(added_head(setting, share=share).network, rows)[:, 0].max()
+            return largest - effect
 
-        low, high = 0.0, 1.0
-        values = swap(low), swap(high)
-        for _ in range(3):  # nearly a straight line
-            share = low + (high - low) * (effect - values[0]) / (values[1] - values[0])
-            found = swap(share)
-            if abs(found - effect) < 0.002:
-                break
-            low, values = (share, (found, values[1])) if found < effect else (low, (values[0], values[1]))
-            high, values = (share, (values[0], found)) if found > effect else (high, values)
-        return added_head(setting, share=share)
+        return added_head(setting, share=float(brentq(beyond, 0.0, 1.0, xtol=0.01)))
 
     return built
 
@@ -122,73 +183,123 @@ def _shared(build: Callable[..., Planted], share: float) -> Builder:
     return lambda setting: build(setting, share=share)
 
 
-def entries(kind: str) -> tuple[Entry, ...]:
-    """The classes that are run on data of one kind: all of them on tables, where networks are quick to train."""
-    named = [Entry(build.__name__, build) for build in (*NULL_CLASSES, *POSITIVE_CLASSES)]
-    named += [Entry("half a merge", _shared(merged_head, 0.5))]
-    if kind == "table":
-        named += [
-            Entry("long training", _longer),
-            Entry("few rows", _small(unconstrained), SMALL),
-            Entry("weak", _weak),
-            Entry("a quarter of a merge", _shared(merged_head, 0.25)),
-            Entry("half a planted head", _shared(added_head, 0.5)),
-            Entry("effect at the margin", _with_swap(MARGIN)),
-            Entry("effect of two margins", _with_swap(2 * MARGIN)),
-        ]
-    return tuple(named)
+MARGIN_CLASSES = (
+    Entry("effect at the margin", _with_swap(MARGIN)),
+    Entry("effect of two margins", _with_swap(2 * MARGIN)),
+)
+PLAIN, PARITY, MERGED = (Entry(build.__name__, build) for build in (unconstrained, parity_penalty, merged_head))
+HALF_MERGED = Entry("half a merge", _shared(merged_head, 0.5))
+EVERY_CLASS = (*(Entry(build.__name__, build) for build in (*NULL_CLASSES, *POSITIVE_CLASSES)), HALF_MERGED)
+OTHERS = (
+    Entry("long training", _longer),
+    Entry("few rows", _small(unconstrained), SMALL),
+    Entry("weak", _weak),
+    Entry("a quarter of a merge", _shared(merged_head, 0.25)),
+    Entry("half a planted head", _shared(added_head, 0.5)),
+)
+PARTS = tuple(Entry(build.__name__, build) for build in (added_head, gated_head, routed_heads))
 
 
-def measured(planted: Planted, entry: Entry, kind: str, theirs: dict[tuple[str, str], list[TwinMeasure]]) -> Measured:
-    """Measure one network; twins that were measured for the same rows and pair of groups are taken from ``theirs``."""
+def _audited(entries: tuple[Entry, ...], rows: int) -> tuple[Entry, ...]:
+    return tuple(replace(entry, rows=rows) for entry in entries)
+
+
+BY_KIND = {
+    "table": Bench("table", World(gap=GAP), EVERY_CLASS + OTHERS, 100, 0),
+    "image": Bench("image", World(kind="image", gap=GAP), EVERY_CLASS, 30, 0, twins=5),
+    "tokens": Bench("tokens", World(kind="tokens", gap=GAP), EVERY_CLASS, 30, 0, twins=5),
+}
+BOUNDS = Bench("bounds", World(gap=GAP), (PLAIN, *MARGIN_CLASSES, PARITY, MERGED), 40, 1000, many_rows=60_000)
+DESCRIBED = Bench("parts", World(gap=GAP), (PLAIN, *PARTS, MERGED), 40, 2000, described=True)
+BY_ROWS = tuple(
+    Bench(f"{n} rows", World(gap=GAP), _audited((PLAIN, PARITY, MERGED, HALF_MERGED), n), 40, 3000 + 100 * i)
+    for i, n in enumerate((500, 1000, 2000, 20_000))
+)
+BY_PROXY = tuple(
+    Bench(f"proxy {proxy:g}", World(gap=GAP, proxy=proxy), (PLAIN, PARITY, MERGED, HALF_MERGED), 40, 4000 + 100 * i)
+    for i, proxy in enumerate((0.5, 0.75, 1.5, 2.0))
+)
+BENCHES = {bench.name: bench for bench in (*BY_KIND.values(), BOUNDS, DESCRIBED, *BY_ROWS, *BY_PROXY)}
+
+
+class Twins:
+    """Twins of one setting: trained once, and measured once for each pair of groups and number of rows."""
+
+    def __init__(self, setting: Setting, n: int) -> None:
+        self.setting, self.n = setting, n
+        self._measured: dict[tuple[tuple[str, str], int], list[TwinMeasure]] = {}
+
+    @cached_property
+    def networks(self) -> list[TorchNetwork]:
+        return [TorchNetwork(twin) for twin in twins_of(self.setting, self.n)]
+
+    def measured(self, pair: Pair) -> list[TwinMeasure]:
+        key = pair.names, len(pair.data)
+        if key not in self._measured:
+            names = [] if pair.too_small else [layer.name for layer in survey(self.networks[0], pair.data)]
+            networks = [] if pair.too_small else self.networks
+            self._measured[key] = [measure_twin(twin, pair, names, self.setting.rows) for twin in networks]
+        return self._measured[key]
+
+
+def measured(planted: Planted, entry: Entry, bench: Bench, twins: Twins) -> Measured:
+    """Audit one network for every group."""
     start = time.perf_counter()
     setting = planted.setting
     rows = setting.audit_rows(entry.rows)
     network = TorchNetwork(planted.network)
     names = [layer.name for layer in survey(network, rows)]
-    cases = []
-    for code, against in contrasts(rows, None):
-        pair = Pair.of(rows, code, against, SAMPLE, 0)
-        if pair.names not in theirs:
-            theirs[pair.names] = [] if pair.too_small else _twins(setting, pair, rows)
-        background = Background(rows_disjoint=True, twins_matched=True)
-        case = measure_case(network, theirs[pair.names], pair, names, background=background, train_data=setting.rows)
-        cases.append(case)
-    effect = planted.true_effect
-    seconds = time.perf_counter() - start
-    return Measured(entry.name, planted.truth, kind, setting.seed, planted.strength, effect, tuple(cases), seconds)
+    known: dict[str, Any] = {
+        "background": Background(rows_disjoint=True, twins_matched=True),
+        "train_data": setting.rows,
+    }
+    pairs = [Pair.of(rows, code, against, SAMPLE, 0) for code, against in contrasts(rows, None)]
+    cases = [measure_case(network, twins.measured(pair), pair, names, **known) for pair in pairs]
+    report = None
+    if bench.described:
+        report = described(judged(cases, ALPHA)[0], network, twins.networks, pairs[0])
+    return Measured(
+        name=entry.name,
+        truth=planted.truth,
+        seed=setting.seed,
+        strength=planted.strength,
+        true_effect=planted.true_effect,
+        units={name: tuple(units) for name, units in planted.units.items()},
+        cases=tuple(cases),
+        effects=effects_on(planted.network, many(setting, bench.many_rows)) if bench.many_rows else None,
+        report=report,
+        seconds=time.perf_counter() - start,
+        code=code_digest(),
+    )
 
 
-def _twins(setting: Setting, pair: Pair, rows: Dataset) -> list[TwinMeasure]:
-    found = []
-    for twin in twins_of(setting, TWINS):
-        network = TorchNetwork(twin)
-        names = [layer.name for layer in survey(network, rows)]
-        found.append(measure_twin(network, pair, names, setting.rows))
-    return found
+def file_of(bench: Bench, seed: int, work: Path) -> Path:
+    """Where a data set is kept."""
+    return work / f"{bench.name.replace(' ', '-')}-{seed:04}.pickle"
 
 
-def one_data_set(kind: str, seed: int, work: str) -> tuple[str, int, float]:
-    """Train and measure every class on one data set; kept on disk, and read from there another time."""
-    file = Path(work) / f"{kind}-{seed:03}.pickle"
+def one_data_set(name: str, seed: int, work: Path) -> tuple[str, int, float]:
+    """Train and measure every class of a bench on one data set; kept on disk, and read from there another time."""
     start = time.perf_counter()
+    bench = BENCHES[name]
+    file = file_of(bench, seed, work)
     if not file.exists():
         with one_thread():
-            setting = Setting.drawn(World(kind=kind, gap=GAP), ROWS, seed=seed)
-            twins: dict[int, tuple[Setting, dict[tuple[str, str], list[TwinMeasure]]]] = {}
+            setting = Setting.drawn(bench.world, ROWS, seed=seed)
+            twins: dict[int, Twins] = {}
             found = []
-            for entry in entries(kind):
+            for entry in bench.entries:
                 planted = entry.build(setting)
                 # Keyed by the setting itself: classes that move to other rows have twins of their own.
-                _, theirs = twins.setdefault(id(planted.setting), (planted.setting, {}))
-                found.append(measured(planted, entry, kind, theirs))
+                own = twins.setdefault(id(planted.setting), Twins(planted.setting, bench.twins))
+                found.append(measured(planted, entry, bench, own))
         part = file.with_suffix(f".{os.getpid()}")
         part.write_bytes(pickle.dumps(found))
         part.replace(file)
-    return kind, seed, time.perf_counter() - start
+    return name, seed, time.perf_counter() - start
 
 
-def read_data_set(kind: str, seed: int, work: str) -> list[Measured]:
+def read_data_set(name: str, seed: int, work: Path) -> list[Measured]:
     """What `one_data_set` kept."""
-    found: list[Measured] = pickle.loads((Path(work) / f"{kind}-{seed:03}.pickle").read_bytes())
+    found: list[Measured] = pickle.loads(file_of(BENCHES[name], seed, work).read_bytes())
     return found
