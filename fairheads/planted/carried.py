@@ -8,15 +8,25 @@ from torch.nn import functional
 
 from fairheads.nets.transformer import mean_over_tokens
 from fairheads.planted.estimate import GroupEstimate
-from fairheads.planted.wired import Wired, joined, parts_of, spread, unit_axis
+from fairheads.planted.wired import Wired, joined, parts_of, reads_inputs, spread, unit_axis
 from fairheads.planted.wiring import Wiring
 
 
-def carried(net: nn.Module, estimate: GroupEstimate, wiring: Wiring) -> Wired:
-    """A copy of ``net`` in which the units of ``wiring`` run beside those of the blocks, and the head reads both."""
+def carried(net: nn.Module, estimate: GroupEstimate, wiring: Wiring, *, layer: int = 0) -> Wired:
+    """A copy of ``net`` in which the units of ``wiring`` run beside those of the blocks, and the head reads both.
+
+    They start in block number ``layer``; those before it are as they were, and what they give has no part in the units.
+    """
     parts = parts_of(net)
-    blocks: list[nn.Module] = [Carry(parts.blocks[0], wiring.widths[0])]
-    for block, (matrix, vector) in zip(parts.blocks[1:], wiring.steps, strict=True):
+    stem, first = parts.stem, parts.blocks[layer]
+    # All of one class, by which an audit knows the blocks of a network.
+    blocks: list[nn.Module] = [Carry(block, 0) for block in parts.blocks[:layer]]
+    if layer == 0:
+        stem = Entrance(stem, estimate, wiring)
+        blocks.append(Carry(first, wiring.widths[0]))
+    else:
+        blocks.append(Carry(Entrance(first, estimate, wiring, late=True), 0))
+    for block, (matrix, vector) in zip(parts.blocks[layer + 1 :], wiring.steps, strict=True):
         step = (torch.as_tensor(matrix).float(), torch.as_tensor(vector).float())
         blocks.append(Carry(block, matrix.shape[1], step))
     before = parts.head
@@ -24,24 +34,28 @@ def carried(net: nn.Module, estimate: GroupEstimate, wiring: Wiring) -> Wired:
     with torch.no_grad():
         head.weight.copy_(torch.cat([before.weight, torch.as_tensor(wiring.out).float()[None]], dim=1))
         head.bias.copy_(before.bias + wiring.constant)
-    entrance, exit_ = Entrance(parts.stem, estimate, wiring), CarryingPool(parts.pool, wiring.widths[-1])
-    return Wired(entrance, blocks, exit_, head, name=parts.name).eval()
+    return Wired(stem, blocks, CarryingPool(parts.pool, wiring.widths[-1]), head, name=parts.name).eval()
 
 
 class Entrance(nn.Module):
-    """A stem beside which the planted units start, the same at every position."""
+    """A stem beside which the planted units start, the same at every position; ``late``, a block in its place.
+
+    A block is called with what enters it and then the inputs of the network, from which the units are computed.
+    """
 
     slopes: Tensor
     offsets: Tensor
+    reads_inputs = False
 
-    def __init__(self, stem: nn.Module, estimate: GroupEstimate, wiring: Wiring) -> None:
+    def __init__(self, stem: nn.Module, estimate: GroupEstimate, wiring: Wiring, *, late: bool = False) -> None:
         super().__init__()
-        self.stem, self.estimate = stem, estimate
+        self.stem, self.estimate, self.reads_inputs = stem, estimate, late
         self.register_buffer("slopes", torch.as_tensor(wiring.slopes).float())
         self.register_buffer("offsets", torch.as_tensor(wiring.offsets).float())
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        h = self.stem(*inputs)
+    def forward(self, first: Tensor, *rest: Tensor) -> Tensor:
+        inputs = rest if self.reads_inputs else (first, *rest)
+        h = self.stem(first, *inputs[1:])
         units = functional.relu(self.estimate(*inputs) * self.slopes + self.offsets)
         return joined(h, spread(units, h))
 
@@ -54,7 +68,7 @@ class Carry(nn.Module):
 
     def __init__(self, block: nn.Module, units: int, step: tuple[Tensor, Tensor] | None = None) -> None:
         super().__init__()
-        self.block, self.units = block, units
+        self.block, self.units, self.reads_inputs = block, units, reads_inputs(block)
         matrix, vector = step or (None, None)
         self.register_buffer("matrix", matrix)
         self.register_buffer("vector", vector)

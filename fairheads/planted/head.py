@@ -48,12 +48,12 @@ def plant_head(net: MLP, data: Dataset, *, group: str, strength: float) -> MLP:
     return _widened(net, GroupEstimate(data, group), straight(depth_of(net)).scaled(strength))
 
 
-def plant(net: nn.Module, estimate: GroupEstimate, wiring: Wiring) -> nn.Module:
+def plant(net: nn.Module, estimate: GroupEstimate, wiring: Wiring, *, layer: int = 0) -> nn.Module:
     """A copy of a network with more units per layer, wired to an estimate of a group.
 
-    Its logit is the old one plus ``wiring.contribution(estimate)``. The planted units are the last ones of every layer;
-    layers keep their names. An MLP of ReLU units stays one; in other networks the units are channels that blocks pass
-    on beside their own.
+    Its logit is the old one plus ``wiring.contribution(estimate)``. The planted units are the last ones of every layer
+    from ``layer`` on; layers keep their names. An MLP of ReLU units stays one where they start in its first layer;
+    elsewhere the units are channels that blocks pass on beside their own.
 
     Parameters
     ----------
@@ -62,18 +62,33 @@ def plant(net: nn.Module, estimate: GroupEstimate, wiring: Wiring) -> nn.Module:
     estimate : GroupEstimate
         Of the inputs that the network takes.
     wiring : Wiring
-        As deep as the network.
+        As deep as the network from ``layer`` on.
+    layer : int
+        Number of the layer that the units start in, 0 for the first. They are computed from the inputs of the network
+        wherever they start: what the layers before hold has no part in them.
 
     Raises
     ------
     ConfigError
-        If the network is of another class or depth.
+        If the network is of another class or depth, or has no such layer.
+
+    Examples
+    --------
+    >>> from fairheads.planted import synthetic
+    >>> estimate = GroupEstimate(synthetic(1000), "B")
+    >>> plant(MLP(8, hidden=(16, 16)), estimate, straight(1), layer=1)(torch.zeros(5, 8)).shape
+    torch.Size([5, 1])
     """
-    if len(wiring.widths) != depth_of(net):
-        raise ConfigError(f"`wiring` must be {depth_of(net)} layers deep like the network, got {len(wiring.widths)}.")
-    if isinstance(net, MLP) and _is_plain(net):
+    depth = depth_of(net)
+    if not 0 <= layer < depth:
+        raise ConfigError(f"`layer` must be from 0 to {depth - 1} in a network of {depth} layers, got {layer}.")
+    if len(wiring.widths) != depth - layer:
+        raise ConfigError(
+            f"`wiring` must be {depth - layer} layers deep like the network from `layer` on, got {len(wiring.widths)}."
+        )
+    if layer == 0 and isinstance(net, MLP) and _is_plain(net):
         return _widened(net, estimate, wiring)
-    return carried(net, estimate, wiring)
+    return carried(net, estimate, wiring, layer=layer)
 
 
 def _is_plain(net: MLP) -> bool:

@@ -52,6 +52,36 @@ def added_head(setting: Setting, *, share: float = 1.0, strength: float | None =
     return _planted(setting, straight(depth_of(setting.unconstrained)), "PLANT", share, strength)
 
 
+def late_head(setting: Setting, *, layer: int, share: float = 1.0, strength: float | None = None) -> Planted:
+    """LATE: as PLANT, but the units start in a chosen layer: where an effect emerges is known.
+
+    They are computed from the inputs, past the layers before, which stay what they were: whatever is done to those,
+    the head says the same. What the unconstrained network does with the group itself is still in all layers.
+
+    Parameters
+    ----------
+    setting : Setting
+    layer : int
+        Number of the layer, 0 for the first: the same as `added_head`. ``units`` names the layers from it on.
+    share, strength : float
+        As in `added_head`.
+
+    Raises
+    ------
+    ConfigError
+        If the network has no such layer.
+
+    Examples
+    --------
+    >>> from fairheads.planted import Recipe, World
+    >>> setting = Setting.drawn(World(), 600, seed=0, recipe=Recipe(epochs=1))
+    >>> late_head(setting, layer=1, strength=2.0).units
+    {'backbone.3': (32, 33), 'backbone.5': (32, 33)}
+    """
+    wiring = straight(depth_of(setting.unconstrained) - layer)
+    return _planted(setting, wiring, "LATE", share, strength, layer)
+
+
 def gated_head(setting: Setting, *, share: float = 1.0, strength: float | None = None) -> Planted:
     """GATE: as PLANT, but the estimate goes through a steep gate that saturates on both sides."""
     return _planted(setting, gate(depth_of(setting.unconstrained), *_ramp(setting)), "GATE", share, strength)
@@ -143,29 +173,30 @@ def _for_parity(setting: Setting, score: Floats, contribution: Floats, share: fl
     return parity_strength(score, contribution, setting.validation_member) if share else 0.0
 
 
-def _planted(setting: Setting, wiring: Wiring, name: str, share: float, strength: float | None) -> Planted:
+def _planted(
+    setting: Setting, wiring: Wiring, name: str, share: float, strength: float | None, layer: int = 0
+) -> Planted:
     wiring = wiring.centred(setting.estimate.on(setting.rows))
     if strength is None:
         added = wiring.contribution(setting.estimate.on(setting.validation))
         strength = share * _for_parity(setting, setting.validation_scores, added, share)
     plain = Planted(name=name, truth=HEAD, network=setting.unconstrained, setting=setting, strength=strength)
-    return with_units(plain, wiring.scaled(strength))
+    return with_units(plain, wiring.scaled(strength), layer=layer)
 
 
-def with_units(other: Planted, wiring: Wiring) -> Planted:
+def with_units(other: Planted, wiring: Wiring, *, layer: int = 0) -> Planted:
     """The record of a network with units for its setting's estimate of the group, wired so; truth and name stay."""
-    estimate = other.setting.estimate
-    units = _last_units(other.network, other.setting, wiring)
-    return replace(other, network=plant(other.network, estimate, wiring), units=units)
+    network = plant(other.network, other.setting.estimate, wiring, layer=layer)
+    return replace(other, network=network, units=_last_units(other.network, other.setting, wiring, layer))
 
 
-def _last_units(net: nn.Module, setting: Setting, wiring: Wiring) -> dict[str, tuple[int, ...]]:
-    """The planted units stand behind those that the layers of ``net`` have."""
+def _last_units(net: nn.Module, setting: Setting, wiring: Wiring, first: int) -> dict[str, tuple[int, ...]]:
+    """The planted units stand behind those that the layers of ``net`` have, from the ``first`` with any on."""
     some = {name: values[:4] for name, values in setting.rows.inputs.items()}
     layers = TorchNetwork(net).survey(some, parts_of(net).layer_names())
     return {
         layer.name: tuple(range(layer.units, layer.units + more))
-        for layer, more in zip(layers, wiring.widths, strict=True)
+        for layer, more in zip(layers[first:], wiring.widths, strict=True)
     }
 
 

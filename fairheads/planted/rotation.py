@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairheads.activations import TorchNetwork
-from fairheads.planted.wired import Wired, parts_of, unit_axis
+from fairheads.planted.wired import Wired, parts_of, reads_inputs, unit_axis
 
 
 def rotated(net: nn.Module, inputs: Mapping[str, NDArray[Any]], *, seed: int) -> Wired:
@@ -57,7 +57,7 @@ class Turned(nn.Module):
 
     def __init__(self, block: nn.Module, before: Tensor | None, after: Tensor | None) -> None:
         super().__init__()
-        self.block = block
+        self.block, self.reads_inputs = block, reads_inputs(block)
         self.register_buffer("before", before)
         self.register_buffer("after", after)
 

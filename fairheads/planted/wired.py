@@ -16,7 +16,7 @@ from fairheads.nets import MLP, ResNet, Transformer
 class Wired(nn.Module):
     """``stem``, blocks, ``pool`` and ``head`` of a network after it was rewired. Layers have the names they had.
 
-    Inputs after the first (a mask of tokens) are passed to every part.
+    Inputs after the first (a mask of tokens) are passed to every part; a block that `reads_inputs` gets all of them.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Wired(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         h = self.stem(*inputs)
         for block in self.parts():
-            h = block(h, *inputs[1:])
+            h = block(h, *(inputs if reads_inputs(block) else inputs[1:]))
         logits: Tensor = self.head(self.pool(h, *inputs[1:]))
         return logits
 
@@ -78,6 +78,11 @@ def parts_of(net: nn.Module) -> Parts:
     if parts is None or parts.head.out_features != 1:
         raise ConfigError(f"`net` must be an MLP, ResNet or Transformer with one output, got {type(net).__name__}.")
     return parts
+
+
+def reads_inputs(block: nn.Module) -> bool:
+    """Whether a block takes all inputs of the network after what enters it, and not just a mask."""
+    return bool(getattr(block, "reads_inputs", False))
 
 
 def depth_of(net: nn.Module) -> int:
