@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.data import Dataset
 from fairheads.pathways.effects import decision_gap
-from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.intervals import half_width
 from fairheads.pathways.measure import (
     InputMeasure,
     LayerMeasure,
@@ -22,7 +22,7 @@ from fairheads.pathways.measure import (
     within_group_aucs,
 )
 from fairheads.pathways.pair import Pair
-from fairheads.pathways.sample import JACKKNIFE_BLOCKS, collect, scores
+from fairheads.pathways.sample import collect, scores
 from fairheads.results import Number
 
 Floats = NDArray[np.float64]
@@ -131,5 +131,4 @@ def measure_case(
 
 def _readable(layer: LayerMeasure) -> bool:
     """Whether the probe reads the group better than chance."""
-    se = float(jackknife_se(layer.column("probe_auc")[:, None])[0])
-    return layer.point["probe_auc"] - pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * se > 0.5
+    return layer.point["probe_auc"] - half_width(layer.column("probe_auc")) > 0.5

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from fairheads.pathways.beside import beside_twins
 from fairheads.pathways.case import Case
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical, simultaneous_critical
 from fairheads.pathways.measure import LayerMeasure
@@ -132,17 +133,12 @@ def _excess(case: Case, point: Floats, replicates: Floats, alpha: float) -> tupl
 
 def twin_summary(case: Case, layer: int, kind: int, direction: int, value: float) -> TwinSummary | None:
     """The effect beside the twins' largest over layers; p is doubled for the choice between two kinds of effect."""
-    k = len(case.twins)
-    if k == 0:
+    if not case.twins:
         return None
     largest = (direction * np.array([t.effects[:, kind] for t in case.twins])).max(1)
-    mean, sd = float(largest.mean()), float(largest.std(ddof=1)) if k > 1 else float("nan")
-    p = float("nan")
-    if k > 1 and sd > 0:
-        t = (direction * value - mean) / (sd * np.sqrt(1 + 1 / k))
-        p = min(1.0, 2 * float(special.stdtr(k - 1, -t)))
-    above = int((largest >= direction * value).sum())
-    return TwinSummary(n=k, mean=direction * mean, sd=sd, p=p, p_rank=(1 + above) / (k + 1), p_min=1 / (k + 1))
+    found = beside_twins(direction * value, largest)
+    # np.minimum: a p that is NaN must stay so
+    return replace(found, mean=direction * found.mean, p=float(np.minimum(1.0, 2 * found.p)))
 
 
 def retention_of(case: Case, alpha: float) -> tuple[Number, str]:

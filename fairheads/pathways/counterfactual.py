@@ -16,7 +16,7 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import rate_interval
 from fairheads.metrics.estimate import with_bounds
 from fairheads.pathways.fits import Fits
-from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.intervals import jackknifed
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.response import response_near
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, scores
@@ -292,11 +292,7 @@ def _replicated(
 
 
 def _number(values: Floats, n: int) -> Number:
-    value = float(values[0])
-    if len(values) == 1:
-        return Number(value=value, n=n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(values[1:, None])[0])
-    return Number(value=value, n=n, low=value - half, high=value + half)
+    return jackknifed(float(values[0]), values[1:], n, "the score is the same for every row")
 
 
 def _mean(rows: NDArray[np.int64], sample: Sample) -> Number:

@@ -10,9 +10,8 @@ import numpy as np
 
 from fairheads.pathways.case import Case
 from fairheads.pathways.conditions import KINDS, RETENTION, UNITS, Bounds, layer_checks, twin_summary
-from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.intervals import jackknifed
 from fairheads.pathways.measure import QUANTITIES
-from fairheads.pathways.sample import JACKKNIFE_BLOCKS
 from fairheads.pathways.units import FEWEST_TWINS
 from fairheads.results import (
     Effect,
@@ -28,6 +27,8 @@ from fairheads.results import (
 )
 
 Tag = Literal["causal", "functional", "descriptive", "check"]
+
+NO_COMMON_MERIT = "no merit bin has rows of both groups"
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,7 @@ def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
     layer = case.layers[index]
 
     def pointwise(quantity: str) -> Number:
-        value = layer.point[quantity]
-        if np.isnan(value):
-            return undefined("no merit bin has rows of both groups", case.n)
-        half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(layer.column(quantity)[:, None])[0])
-        return Number(value=value, n=case.n, low=value - half, high=value + half)
+        return jackknifed(layer.point[quantity], layer.column(quantity), case.n, NO_COMMON_MERIT)
 
     def simultaneous(kind: int) -> Number:
         place = (index, kind)
@@ -154,11 +151,8 @@ def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
 def _outside(case: Case) -> Number:
     if case.inputs is None:
         return undefined("the inputs are not one table of moderate width", case.n)
-    value = float(case.inputs.equal_merit[0])
-    if np.isnan(value):
-        return undefined("no merit bin has rows of both groups", case.n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(case.inputs.equal_merit[1:, None])[0])
-    return Number(value=value, n=case.n, low=value - half, high=value + half)
+    difference = case.inputs.equal_merit
+    return jackknifed(float(difference[0]), difference[1:], case.n, NO_COMMON_MERIT)
 
 
 def _input_auc(case: Case) -> Number:

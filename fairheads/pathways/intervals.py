@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from fairheads.results import Number, undefined
+
 Floats = NDArray[np.float64]
 
 DRAWS = 20_000
@@ -27,6 +29,44 @@ def jackknife_se(replicates: Floats) -> Floats:
 def pointwise_critical(blocks: int, alpha: float) -> float:
     """Critical value of one bound of one effect, at level ``alpha``: Student's t with blocks - 1 degrees of freedom."""
     return float(special.stdtrit(blocks - 1, 1 - alpha))
+
+
+def half_width(replicates: Floats) -> float:
+    """Half of the 95 % interval of one quantity, from its delete-one-block replicates (blocks,)."""
+    return pointwise_critical(len(replicates), 0.025) * float(jackknife_se(replicates[:, None])[0])
+
+
+def jackknifed(value: float, replicates: Floats, n: int, reason: str, *, most: float | None = None) -> Number:
+    """The value with its interval of 95 % by the delete-block jackknife.
+
+    Parameters
+    ----------
+    value : float
+        On all rows.
+    replicates : array (blocks,) or (0,)
+        Without each block; where there are none the number has no interval.
+    n : int
+        Rows.
+    reason : str
+        Why there is no number, where ``value`` is NaN.
+    most : float, optional
+        The largest value that makes sense: the interval ends there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(jackknifed(0.5, np.linspace(0.4, 0.6, 20), 1000, "no rows"))
+    0.500 [-0.054, 1.054]
+    >>> print(jackknifed(float("nan"), np.zeros(20), 1000, "no rows"))
+    not estimable (no rows)
+    """
+    if np.isnan(value):
+        return undefined(reason, n)
+    if not len(replicates):
+        return Number(value=value, n=n)
+    half = half_width(replicates)
+    high = value + half if most is None else max(value, min(value + half, most))
+    return Number(value=value, n=n, low=value - half, high=high)
 
 
 def simultaneous_critical(replicates: Floats, alpha: float, seed: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.errors import ConfigError
+from fairheads.pathways.beside import rank_p
 from fairheads.pathways.intervals import jackknife_se, simultaneous_critical
 from fairheads.pathways.routing import FLOOR, LayerRouting
 from fairheads.results import Number, undefined
@@ -62,7 +63,6 @@ def routing_report(
     best = int(np.argmax([low if np.isfinite(low) else -np.inf for low in lows]))
     routed, reason = _judged(numbers[best], lows[best], largest, len(twins))
     highest = _highest([number.value for number in numbers])
-    above = sum(_highest(twin) >= highest for twin in others)
     return RoutingReport(
         group=group,
         reference=reference,
@@ -72,7 +72,7 @@ def routing_report(
         margin=MARGIN,
         largest_in_twins=largest if twins else float("nan"),
         twins=len(twins),
-        p_rank=(1 + above) / (len(twins) + 1),
+        p_rank=rank_p(highest, [_highest(twin) for twin in others]),
         p_min=1 / (len(twins) + 1),
         layers=tuple(
             _layer(one, number, [twin[i] for twin in twins])

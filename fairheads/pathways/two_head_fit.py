@@ -8,14 +8,14 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from fairheads.metrics import merit_bins
+from fairheads.pathways.beside import beside_twins
 from fairheads.pathways.fits import BINS, Fits, LayerData
-from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.intervals import jackknifed
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.readout import readout
-from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample
+from fairheads.pathways.sample import Mask, Sample
 from fairheads.results import Number, TwinSummary, TwoHeadFit, undefined
 
 Floats = NDArray[np.float64]
@@ -204,23 +204,12 @@ def _between(sample: Sample, scores: Sequence[Floats], replicates: int) -> tuple
 
 def _number(column: Floats, n: int, reason: str = UNREAD, *, most: float = np.inf) -> Number:
     """The first entry with its interval from the others, where there are others; one that is NaN spoils it."""
-    value = float(column[0])
     if not np.isfinite(column).all():
         return undefined(reason, n)
-    if len(column) == 1:
-        return Number(value=value, n=n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(column[1:, None])[0])
-    return Number(value=value, n=n, low=value - half, high=max(value, min(value + half, most)))
+    return jackknifed(float(column[0]), column[1:], n, reason, most=most)
 
 
 def _beside(strength: float, twins: Sequence[float]) -> TwinSummary | None:
-    """The strength beside the twins': predictive t for a larger one, rank, and the smallest p that rank can give."""
-    others = np.array([value for value in twins if np.isfinite(value)])
-    k = len(others)
-    if k == 0 or np.isnan(strength):
-        return None
-    sd, p = float(others.std(ddof=1)) if k > 1 else float("nan"), float("nan")
-    if k > 1 and sd > 0:
-        p = float(special.stdtr(k - 1, -(strength - others.mean()) / (sd * np.sqrt(1 + 1 / k))))
-    above = int((others >= strength).sum())
-    return TwinSummary(n=k, mean=float(others.mean()), sd=sd, p=p, p_rank=(1 + above) / (k + 1), p_min=1 / (k + 1))
+    """The strength beside that of the twins in which the group can be read."""
+    known = [value for value in twins if np.isfinite(value)]
+    return beside_twins(strength, known) if known and not np.isnan(strength) else None

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from fairheads.errors import ConfigError
 from fairheads.pathways.attribution import UnitAttributions
-from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.beside import predictive_p, rank_p
+from fairheads.pathways.intervals import jackknifed, pointwise_critical
 from fairheads.pathways.neutralise import Neutralised
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS
-from fairheads.results import Number, undefined
 from fairheads.results.units import LayerUnits, Neutralisation, UnitEffect, UnitReport
 
 Floats = NDArray[np.float64]
@@ -119,12 +118,9 @@ def discover(
 
 def _predictive_p(sizes: Floats, largest: Floats) -> Floats:
     """Chance that the largest unit of another such network is this large."""
-    k = len(largest)
-    if k < FEWEST_TWINS or not (largest > 0).all() or np.ptp(largest) == 0:
+    if len(largest) < FEWEST_TWINS or not (largest > 0).all():
         return np.full(len(sizes), np.nan)
-    logs = np.log(largest)
-    t = (np.log(np.maximum(sizes, 1e-30)) - logs.mean()) / (logs.std(ddof=1) * np.sqrt(1 + 1 / k))
-    return np.asarray(special.stdtr(k - 1, -t))
+    return predictive_p(np.log(np.maximum(sizes, 1e-30)), np.log(largest))
 
 
 def _q_values(ps: Sequence[Floats]) -> list[Floats]:
@@ -228,13 +224,11 @@ def _kept(units: Sequence[UnitEffect]) -> tuple[UnitEffect, ...]:
 def _neutralisation(one: Neutralised, twins: Sequence[Neutralised], direction: int, n: int) -> Neutralisation:
     """A neutralised layer beside the twins'."""
     gaps = np.array([twin.gap for twin in twins])
-    k, p, p_rank = len(gaps), float("nan"), float("nan")
-    if k:
-        p_rank = float(1 + (direction * gaps >= direction * one.gap).sum()) / (k + 1)
-    if k >= FEWEST_TWINS and np.ptp(gaps) > 0:
-        t = direction * (one.gap - gaps.mean()) / (gaps.std(ddof=1) * np.sqrt(1 + 1 / k))
-        p = float(special.stdtr(k - 1, -t))
-    gap, logit = (_number(value, column, n) for value, column in zip((one.gap, one.logit), _columns(one), strict=True))
+    turned, others = direction * one.gap, direction * gaps
+    gap, logit = (
+        jackknifed(value, one.replicates[:, column], n, "no row can be moved")
+        for column, value in enumerate((one.gap, one.logit))
+    )
     return Neutralisation(
         layer=one.layer,
         direction=direction,
@@ -243,20 +237,6 @@ def _neutralisation(one: Neutralised, twins: Sequence[Neutralised], direction: i
         logit=logit,
         twin_gaps=tuple(gaps.tolist()),
         twin_logits=tuple(twin.logit for twin in twins),
-        p=p,
-        p_rank=p_rank,
+        p=float(predictive_p(turned, others)) if len(gaps) >= FEWEST_TWINS else float("nan"),
+        p_rank=rank_p(turned, others) if len(gaps) else float("nan"),
     )
-
-
-def _columns(one: Neutralised) -> tuple[Floats, Floats]:
-    return one.replicates[:, 0], one.replicates[:, 1]
-
-
-def _number(value: float, replicates: Floats, n: int) -> Number:
-    """The value with its delete-block interval of 95 %, where there are replicates."""
-    if not np.isfinite(value):
-        return undefined("no row can be moved", n)
-    if not len(replicates):
-        return Number(value=value, n=n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * float(jackknife_se(replicates[:, None])[0])
-    return Number(value=value, n=n, low=value - half, high=value + half)
