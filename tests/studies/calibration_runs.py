@@ -41,6 +41,7 @@ from fairheads.planted import (
     World,
     added_head,
     gated_head,
+    late_head,
     merged_head,
     parity_penalty,
     routed_heads,
@@ -197,7 +198,13 @@ OTHERS = (
     Entry("a quarter of a merge", _shared(merged_head, 0.25)),
     Entry("half a planted head", _shared(added_head, 0.5)),
 )
-PARTS = tuple(Entry(build.__name__, build) for build in (added_head, gated_head, routed_heads))
+
+
+def _late(layer: int) -> Entry:
+    return Entry(f"head from layer {layer}", lambda setting: late_head(setting, layer=layer))
+
+
+PARTS = (*(Entry(build.__name__, build) for build in (added_head, gated_head, routed_heads)), _late(1), _late(2))
 
 
 def _audited(entries: tuple[Entry, ...], rows: int) -> tuple[Entry, ...]:
