@@ -18,7 +18,7 @@ from fairheads.pathways.neutralise import Neutralised, neutralise_units
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.reads import head_reading
 from fairheads.pathways.recovery import recovery
-from fairheads.pathways.response import has_gradients
+from fairheads.pathways.response import no_gradients
 from fairheads.pathways.routes import routing_report
 from fairheads.pathways.routing import LayerRouting, route_layer
 from fairheads.pathways.sample import Sample, collect
@@ -35,7 +35,7 @@ DETAIL_ROWS = 5_000
 @dataclass(frozen=True, eq=False)
 class _Shown:
     """What a network shows of what is described: its score, units and routes of every layer, the pathway neutralised at
-    one, and that layer with its fits."""
+    one, and that layer with its fits. ``ungraded`` says why there are no units and routes."""
 
     sample: Sample
     layer: LayerData
@@ -43,6 +43,7 @@ class _Shown:
     units: tuple[UnitAttributions, ...]
     neutralised: tuple[Neutralised, ...]
     routes: tuple[LayerRouting, ...]
+    ungraded: str | None
 
     @classmethod
     def of(
@@ -50,21 +51,22 @@ class _Shown:
     ) -> _Shown:
         """Layer by layer, so that the products of one layer's units are held at a time."""
         sample = collect(network, pair.data, pair.member, names, pair.seed)
-        units, routes, neutralised = [], [], []
+        units, routes, neutralised, ungraded = [], [], [], None
         for name in names:
             layer = LayerData.of(sample, name, sample.activations[name], pair.control)
             fits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
             if name == place:
                 chosen = layer, fits
-            if not has_gradients(network, sample, name):
+            ungraded = ungraded or no_gradients(network, sample, name)
+            if ungraded is not None:
                 continue
             units.append(attribute_units(network, sample, layer, fits, pair.sign))
             routes.append(route_layer(network, sample, layer, fits))
             if name == place:
                 neutralised.append(neutralise_units(network, sample, layer, fits, pair.sign, direction))
-        if len(units) < len(names):
+        if ungraded is not None:
             units, routes, neutralised = [], [], []
-        return cls(sample, *chosen, tuple(units), tuple(neutralised), tuple(routes))
+        return cls(sample, *chosen, tuple(units), tuple(neutralised), tuple(routes), ungraded)
 
 
 def described(
@@ -77,8 +79,8 @@ def described(
 ) -> PathwayReport:
     """The report with its details: they are described beside the same in the twins, and no verdict rests on them.
 
-    At most `DETAIL_ROWS` of the pair's rows are used. What needs gradients is left out where the network, or all of its
-    twins, have none; a network that could not be judged has no details.
+    At most `DETAIL_ROWS` of the pair's rows are used. A detail that cannot be had is left out, and ``missing`` says
+    why; twins without gradients are no part of what needs them. A network that could not be judged has no details.
 
     Parameters
     ----------
@@ -98,14 +100,17 @@ def described(
         scores.append(shown.sample.score)
         others += [(shown.units, shown.neutralised, shown.routes)] if shown.units else []
     sample = own.sample
+    head_taken_out, reading = _recovery(sample, own.layer, own.fits[0], scores), _reading(network, few, place)
+    told = {"recovery": head_taken_out, "reading": reading, "units": own.ungraded, "routing": own.ungraded}
     found = replace(
         report,
         two_heads=two_head_fit(sample, own.layer, own.fits, few, twin_scores=scores, twin_strengths=strengths),
-        recovery=_recovery(sample, own.layer, own.fits[0], scores),
-        reading=_reading(network, few, place),
+        recovery=None if isinstance(head_taken_out, str) else head_taken_out,
+        reading=None if isinstance(reading, str) else reading,
         counterfactual=_counterfactual(network, sample, flip, few, {place: own.fits}),
+        missing={name: why for name, why in told.items() if isinstance(why, str)},
     )
-    if not own.units:
+    if own.ungraded is not None:
         return with_details(found)
     group, reference = few.names
     found = replace(
@@ -133,18 +138,22 @@ def described(
     return with_details(found)
 
 
-def _recovery(sample: Sample, layer: LayerData, fits: Fits, scores: Sequence[Floats]) -> Recovery | None:
+def _recovery(sample: Sample, layer: LayerData, fits: Fits, scores: Sequence[Floats]) -> Recovery | str:
+    """What is recovered, or why nothing can be: a half of the rows may have one label alone."""
+    if not scores:
+        return "there are no twins, whose decisions could be recovered"
     try:
-        return recovery(sample, layer, fits, scores) if scores else None
-    except InputError:  # a half of the rows has one label, or no coefficients can be fitted to it
-        return None
+        return recovery(sample, layer, fits, scores)
+    except InputError as error:
+        return str(error).removesuffix(".")
 
 
-def _reading(network: Network, pair: Pair, layer: str) -> HeadReading | None:
+def _reading(network: Network, pair: Pair, layer: str) -> HeadReading | str:
+    """What is read, or why that cannot be seen: inputs may be of a kind, or a width, that is not attributed."""
     try:
         return head_reading(network, pair, layer)
-    except (ConfigError, InputError):  # inputs of a kind, or a width, that is not attributed
-        return None
+    except (ConfigError, InputError) as error:
+        return str(error).removesuffix(".")
 
 
 def _counterfactual(

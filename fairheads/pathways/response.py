@@ -29,16 +29,16 @@ def shifted_gradients(network: Network, sample: Sample, layer: str, shift: Moves
     return np.concatenate(scores), np.concatenate(gradients)
 
 
-def has_gradients(network: Network, sample: Sample, layer: str) -> bool:
-    """Whether the score's derivative by a layer can be had: networks may cut the graph behind it."""
+def no_gradients(network: Network, sample: Sample, layer: str) -> str | None:
+    """Why the score's derivative by a layer cannot be had, None where it can: networks may cut the graph behind it."""
     if not network.gradients:
-        return False
+        return "the network has no gradients"
     few = sample.batches[0].take(slice(0, 2))
     try:
         network.gradient(few.inputs, layer)
-    except ConfigError:
-        return False
-    return True
+    except ConfigError as error:
+        return str(error).removesuffix(".")
+    return None
 
 
 def response_near(network: Network, sample: Sample, layer: str, shift: Moves) -> Response:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fairheads.results import _markup as html
+from fairheads.results import _pathway_html
 from fairheads.results import _pathway_made as made
 from fairheads.results._words import capital
 
@@ -43,6 +44,7 @@ def _reading(report: PathwayReport, level: int) -> Iterator[str]:
         yield _FIGURES_AND_TABLE.sub(
             r'<div class="figures"><div>\1</div><div>\2</div></div>', _placed(report.reading, level)
         )
+    yield from _not_shown(report, "reading")
 
 
 def _heads(report: PathwayReport, level: int) -> Iterator[str]:
@@ -52,6 +54,7 @@ def _heads(report: PathwayReport, level: int) -> Iterator[str]:
     if columns:
         beside = "\n".join(f"<div>{column}</div>" for column in columns)
         yield f'<div class="figures">{beside}</div>'
+    yield from _not_shown(report, "recovery")
     if report.counterfactual is not None:
         yield _placed(report.counterfactual, level)
 
@@ -60,6 +63,15 @@ def _ways(report: PathwayReport, level: int) -> Iterator[str]:
     for found in (report.units, report.routing):
         if found is not None:
             yield _placed(found, level)
+    yield from _not_shown(report, "units", "routing")
+
+
+def _not_shown(report: PathwayReport, *names: str) -> Iterator[str]:
+    told = [(name, why) for name in names if (why := made.not_shown(report, name))]
+    if told:
+        yield html.definitions(
+            [(f"{capital(made.TERMS[name])}, {_pathway_html.title(report)}", html.prose(why)) for name, why in told]
+        )
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[PathwayReport, int], Iterator[str]]], ...] = (

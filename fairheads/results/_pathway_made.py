@@ -24,22 +24,33 @@ FIRST = 4
 TITLE = "what it is made of; this describes and decides nothing"
 
 
+TERMS = {
+    "recovery": "head taken out",
+    "reading": "head reads first",
+    "units": "units named",
+    "routing": "pathways apart",
+    "counterfactual": "group flipped",
+}
+"""What each detail is called, by its attribute."""
+
+
 def facts(report: PathwayReport) -> Facts:
-    """Everything that was looked at, in as few words as it takes."""
-    told: Facts = []
-    if report.two_heads is not None:
-        told += two_heads(report.two_heads)
-    if report.recovery is not None:
-        told.append(("head taken out", _recovery(report.recovery)))
-    if report.reading is not None:
-        told.append(("head reads first", _reading(report.reading)))
-    if report.units is not None:
-        told.append(("units named", named_units(report.units)))
-    if report.routing is not None:
-        told.append(("pathways apart", routing(report.routing)))
-    if report.counterfactual is not None:
-        told.append(("group flipped", _counterfactual(report.counterfactual)))
-    return told
+    """Everything that was looked at, in as few words as it takes, and why something could not be."""
+    said = {
+        "recovery": None if report.recovery is None else _recovery(report.recovery),
+        "reading": None if report.reading is None else _reading(report.reading),
+        "units": None if report.units is None else named_units(report.units),
+        "routing": None if report.routing is None else routing(report.routing),
+        "counterfactual": None if report.counterfactual is None else _counterfactual(report.counterfactual),
+    }
+    told = [] if report.two_heads is None else two_heads(report.two_heads)
+    return told + [(TERMS[name], words) for name, known in said.items() if (words := known or not_shown(report, name))]
+
+
+def not_shown(report: PathwayReport, name: str) -> str | None:
+    """Why a detail, by its attribute, is not there; None where it is, or was not looked for."""
+    why = report.missing.get(name)
+    return None if why is None or getattr(report, name) is not None else f"not shown: {clip(why, 300)}"
 
 
 def two_heads(fit: TwoHeadFit) -> Facts:

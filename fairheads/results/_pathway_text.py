@@ -48,12 +48,22 @@ def label_bias_text(report: PathwayReport) -> str:
     """How much bias in the labels would overturn the finding."""
     bias = report.label_bias
     if bias is None:
-        return "not estimated"
+        return f"not estimated{_why_no_label_bias(report)}"
     undoes = "make the effect exceed its margin" if bias.creates else "take the effect back to its margin"
     of = f"the favourable labels of {clip(bias.group, 30)}, relabelled unfavourable at random,"
     if math.isnan(bias.share.value):
         return f"no share up to .9 of {of} would {undoes}"
     return f"{bias.share.value:.0%} of {of} would {undoes}"
+
+
+def _why_no_label_bias(report: PathwayReport) -> str:
+    if report.effect is None:
+        return ": no effect was measured"
+    if report.orientation == 0:
+        return ": the labels show no gap that would give it a direction"
+    if not report.rests_on_effect and report.effect.value > report.effect.margin:
+        return ": the effect exceeds its margin already, and the verdict lacks something else"
+    return ""
 
 
 def beside(report: PathwayReport) -> str:

@@ -174,6 +174,7 @@ class PathwayReport(Shown):
     What follows ``alpha`` describes and decides nothing, each None where it was not or could not be looked at: units
     and routes of all layers, and of the layer of ``effect`` two heads fitted to the score, the decisions of the twins
     recovered, what the internal group estimate reads in the inputs, and what flipping the group in the inputs does.
+    ``missing`` says why one that was looked for is not there, by the name of its attribute.
     """
 
     group: str
@@ -201,6 +202,7 @@ class PathwayReport(Shown):
     recovery: Recovery | None = None
     reading: HeadReading | None = None
     counterfactual: CounterfactualEffect | None = None
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def rests_on_effect(self) -> bool:
