@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 from fairheads.activations.devices import device_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, refuse_other_shape, tap_outputs
 from fairheads.activations.layers import Layer
+from fairheads.activations.outcome import Outcome
 from fairheads.activations.places import Place, find_layer
 from fairheads.activations.survey import Survey, default_layers, default_modules
 from fairheads.errors import ConfigError, InputError
@@ -81,6 +82,9 @@ class TorchNetwork:
     favourable : int, optional
         The favourable class, where there is a logit for each: the score is its logit minus the largest other one, above
         0 where it is predicted.
+    outcome : Outcome, optional
+        How the outputs become the score where they are no logits: probabilities, or a regression. In place of
+        ``favourable``.
     unit_axes : mapping of str to int, optional
         The axis of the units in the output of a module, where it is not the one that is found: channels of
         convolutions, else features.
@@ -92,7 +96,13 @@ class TorchNetwork:
     LayerNotFoundError
         If a named layer does not exist.
     ConfigError
-        If the module cannot be looked into: TorchScript, compiled, or spread over devices.
+        If the module cannot be looked into: TorchScript, compiled, or spread over devices. If ``favourable`` and
+        ``outcome`` are given.
+
+    Attributes
+    ----------
+    clipped : int
+        Rows of the last `forward` whose probability was clipped; see `Outcome`.
 
     Notes
     -----
@@ -114,12 +124,16 @@ class TorchNetwork:
         *,
         layers: Sequence[str] | None = None,
         favourable: int | None = None,
+        outcome: Outcome | None = None,
         unit_axes: Mapping[str, int] | None = None,
         token_mask: str = "attention_mask",
     ) -> None:
+        if favourable is not None and outcome is not None:
+            raise ConfigError("`outcome` says which class is favourable; leave `favourable` out.")
         self._exported = isinstance(module, ExportedProgram)
         module = _module_of(module)
-        self.module, self.favourable = module, favourable
+        self.module, self.favourable, self.outcome = module, favourable, outcome
+        self.clipped = 0
         self._given = None if layers is None else tuple(layers)
         self._axes = dict(unit_axes or {})
         for name in [*(self._given or ()), *self._axes]:
@@ -133,7 +147,12 @@ class TorchNetwork:
     def twin(self, module: nn.Module | ExportedProgram, layers: Sequence[str] | None = None) -> TorchNetwork:
         """Another module of the same architecture, with the same settings."""
         return TorchNetwork(
-            module, layers=layers, favourable=self.favourable, unit_axes=self._axes, token_mask=self._token_mask
+            module,
+            layers=layers,
+            favourable=self.favourable,
+            outcome=self.outcome,
+            unit_axes=self._axes,
+            token_mask=self._token_mask,
         )
 
     def layers(self) -> tuple[str, ...]:
@@ -278,22 +297,14 @@ class TorchNetwork:
         logits = logits_of(output)
         if logits.ndim == 2 and logits.shape[1] == 1:
             logits = logits[:, 0]
-        if logits.ndim == 1 and self.favourable is None:
-            return logits
-        if logits.ndim != 2:
+        if logits.ndim == 1 and self.favourable is not None:
             raise InputError(f"the network must return one logit a row, got an output of shape {tuple(logits.shape)}.")
-        if isinstance(self.module, TwoHeadNet):
+        if logits.ndim == 2 and isinstance(self.module, TwoHeadNet):
             raise InputError("the network returns two logits a row; merge its heads first (fairheads.twoheads).")
-        classes = logits.shape[1]
-        if self.favourable is None:
-            raise InputError(
-                f"the network returns {classes} logits a row; say which class is favourable (`favourable`, 0 to"
-                f" {classes - 1}), or merge its heads first if they are a task's and a group's (fairheads.twoheads)."
-            )
-        if not 0 <= self.favourable < classes:
-            raise ConfigError(f"`favourable` must be a class from 0 to {classes - 1}, got {self.favourable}.")
-        others = torch.cat([logits[:, : self.favourable], logits[:, self.favourable + 1 :]], dim=1)
-        return logits[:, self.favourable] - others.max(1).values
+        outcome = self.outcome or Outcome("logit", self.favourable)
+        score = outcome.score(logits)
+        self.clipped = outcome.clipped(logits)
+        return score
 
     def _pooled(self, layer: Layer, output: Tensor) -> Tensor:
         return layer.pooled(output, layer.mask_of(self._mask, output.shape[layer.rows]))
