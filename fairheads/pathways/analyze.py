@@ -13,7 +13,7 @@ from fairheads.data import Dataset, Stream, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.case import Background, Case, measure_case
 from fairheads.pathways.counterfactual import PairGenerator
-from fairheads.pathways.details import described
+from fairheads.pathways.details import checked_flip, described
 from fairheads.pathways.measure import measure_twin
 from fairheads.pathways.pair import Pair, pairs_of
 from fairheads.pathways.placebos import beside_placebos
@@ -81,7 +81,8 @@ def analyze_pathways(
         What is known about training rows: that ``data`` holds none of them, that the twins used the same.
     flip : callable or sequence of str, optional
         Exchanges the groups in the inputs, the rest as it was, where the network is fed the group: the columns that
-        hold it, or a function from inputs by name to inputs. Then the effect of the flip is reported.
+        hold it (of the table, where the data know their encoder, or of the inputs), or a function from inputs by name
+        to inputs. Then the effect of the flip is reported.
     details : bool
         Whether to describe units, routes, two heads and what the head reads beside the verdict, which does not rest on
         them. Costs about as much as the verdict.
@@ -93,7 +94,8 @@ def analyze_pathways(
     Raises
     ------
     InputError, ConfigError, LayerNotFoundError
-        On one group only, a group of one row, an unknown reference or layer, or activations that are not finite.
+        On one group only, a group of one row, an unknown reference or layer, a flip that is none (before anything is
+        measured), or activations that are not finite.
 
     Notes
     -----
@@ -118,17 +120,18 @@ def analyze_pathways(
     sample = min(sample, affordable(found))
     background = Background(rows_disjoint, twins_matched if others else None)
     pairs = pairs_of(data, reference, sample, seed)
+    flips = [None if flip is None or pair.too_small else checked_flip(flip, pair) for pair in pairs]
     cases = []
     for pair in pairs:
         testable = names and pair.too_small is None
         theirs = [measure_twin(twin, pair, names, train_data) for twin in others] if testable else []
         cases.append(measure_case(network, theirs, pair, names, background=background, train_data=train_data))
     reports = {}
-    for pair, report in zip(pairs, judged(cases, alpha), strict=True):
+    for pair, flipped, report in zip(pairs, flips, judged(cases, alpha), strict=True):
         shown = replace(report, label_bias=_label_bias(network, pair, report))
         reports[report.group] = beside_placebos(shown, controls, pair)
         if details:
-            reports[report.group] = described(reports[report.group], network, others, pair, flip=flip)
+            reports[report.group] = described(reports[report.group], network, others, pair, flip=flipped)
     return reports
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -15,6 +15,7 @@ from fairheads.data import Batch, Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import rate_interval
 from fairheads.metrics.estimate import with_bounds
+from fairheads.pathways.effects import FAINT
 from fairheads.pathways.fits import Fits
 from fairheads.pathways.intervals import jackknifed
 from fairheads.pathways.pair import Pair
@@ -25,6 +26,9 @@ from fairheads.results import CounterfactualEffect, Number, ThroughLayer, undefi
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Moves = NDArray[np.float32]
+
+LISTED = 20
+"""Columns that an error names."""
 
 PairGenerator = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """From the inputs of some rows to those of their counterparts in the other group, with the rest as it was."""
@@ -68,7 +72,8 @@ def column_flip(data: Dataset, member: Mask, columns: Sequence[str]) -> ColumnFl
     member : bool array (n,)
         True for the group, False for the reference.
     columns : sequence of str
-        All columns that hold the group: both of a group that is encoded as one column a category.
+        All columns that hold the group: of the table, where ``data`` knows its encoder, or of the inputs; of these all
+        that the group is encoded as, one a category.
 
     Raises
     ------
@@ -83,15 +88,16 @@ def column_flip(data: Dataset, member: Mask, columns: Sequence[str]) -> ColumnFl
     >>> column_flip(data, data.group == 1, ["is_b"])(data.inputs)["x"].tolist()
     [[1.0, 5.0], [0.0, 6.0]]
     """
-    if not columns or isinstance(columns, str) or len(set(columns)) != len(columns):
+    encoded = () if isinstance(columns, str) else _encoded(data, columns)
+    if not encoded or len(set(encoded)) != len(encoded):
         raise ConfigError(f"`columns` must be a list of names that differ from each other, got {columns!r}.")
-    places = tuple(_place(data, name) for name in columns)
+    places = tuple(_place(data, name) for name in encoded)
     seen = _columns(data.inputs, places)
     profiles = []
     for rows, whose in ((~member, "the reference"), (member, "the group")):
         if not rows.any():
             raise InputError(f"{whose} must have rows.")
-        for name, values in zip(columns, seen[rows].T, strict=True):
+        for name, values in zip(encoded, seen[rows].T, strict=True):
             if np.ptp(values) > 0:
                 raise InputError(
                     f"column {name!r} must have one value in all rows of {whose}, got {len(np.unique(values))} values;"
@@ -100,26 +106,47 @@ def column_flip(data: Dataset, member: Mask, columns: Sequence[str]) -> ColumnFl
         profiles.append(seen[rows][0])
     if np.array_equal(*profiles):
         raise InputError(f"{list(columns)} must tell the groups apart; both have the same values there.")
-    return ColumnFlip(places, np.array(profiles), tuple(columns))
+    return ColumnFlip(places, np.array(profiles), encoded)
+
+
+def _encoded(data: Dataset, columns: Sequence[str]) -> tuple[str, ...]:
+    """What the encoder made of these columns of its table: one a category for text. Other names stay."""
+    categories = {} if data.preprocess is None else data.preprocess.categories
+    made = ([f"{name}={value}" for value in categories[name]] if name in categories else [name] for name in columns)
+    return tuple(name for names in made for name in names)
 
 
 def _place(data: Dataset, name: str) -> tuple[str, int | None]:
-    tables = [key for key, values in data.inputs.items() if values.ndim == 2]
-    if data.feature_names is not None and name in data.feature_names and len(tables) == 1:
-        return tables[0], data.feature_names.index(name)
-    if name in data.inputs and (data.inputs[name].ndim == 1 or data.inputs[name].shape[1:] == (1,)):
+    """The input, and the column in it, that has this name."""
+    encoder = data.preprocess
+    names = data.feature_names or (() if encoder is None else encoder.feature_names)
+    tables = [key for key, values in data.inputs.items() if values.shape[1:] == (len(names),)]
+    if name in names and len(tables) == 1:
+        return tables[0], names.index(name)
+    single = [key for key, values in data.inputs.items() if values.ndim == 1 or values.shape[1:] == (1,)]
+    if name in single:
         return name, None if data.inputs[name].ndim == 1 else 0
-    known = [*(data.feature_names or ()), *data.inputs]
-    near = get_close_matches(name, known, n=3) or known[:5]
-    raise InputError(f"column {name!r} is not in the inputs; is it one of {near}?")
+    if name in names:
+        raise InputError(
+            f"column {name!r} is one of {len(names)} `feature_names`, and {len(tables) or 'none'} of the inputs"
+            f" {list(data.inputs)} have so many columns; pass a function that flips it."
+        )
+    table = () if encoder is None else encoder.inputs
+    known = list(dict.fromkeys([*table, *(names if len(tables) == 1 else ()), *single]))
+    if not known:
+        raise InputError(f"the inputs {list(data.inputs)} have no columns with names; pass a function that flips them.")
+    near = get_close_matches(name, known, n=3)
+    shown = [*near, *(other for other in known if other not in near)][:LISTED]
+    more = f" or {len(known) - LISTED} more" if len(known) > LISTED else ""
+    raise InputError(f"column {name!r} is not in the inputs; is it one of {shown}{more}?")
 
 
 def _columns(inputs: Mapping[str, Array], places: Sequence[tuple[str, int | None]]) -> Array:
     return np.column_stack([inputs[name] if column is None else inputs[name][:, column] for name, column in places])
 
 
-def flipped_sample(network: Network, sample: Sample, flip: PairGenerator) -> tuple[Sample, Mask]:
-    """The same rows with the group flipped in the inputs, without activations, and which rows changed at all.
+def flipped_rows(rows: Iterable[Batch], flip: PairGenerator) -> tuple[tuple[Batch, ...], Mask]:
+    """The same rows with the group flipped in the inputs, and which of them changed at all.
 
     Raises
     ------
@@ -128,7 +155,7 @@ def flipped_sample(network: Network, sample: Sample, flip: PairGenerator) -> tup
     """
     batches: list[Batch] = []
     changed: list[Mask] = []
-    for batch in sample.batches:
+    for batch in rows:
         before = batch.inputs
         after = flip({name: values.copy() for name, values in before.items()})
         if not isinstance(after, Mapping) or set(after) != set(before):
@@ -149,8 +176,19 @@ def flipped_sample(network: Network, sample: Sample, flip: PairGenerator) -> tup
         changed.append(moved)
     if not np.concatenate(changed).any():
         raise InputError("`flip` must change the inputs of some rows, got the same inputs in all of them.")
-    flipped = replace(sample, batches=tuple(batches), activations={}, score=scores(network, batches))
-    return flipped, np.concatenate(changed)
+    return tuple(batches), np.concatenate(changed)
+
+
+def flipped_sample(network: Network, sample: Sample, flip: PairGenerator) -> tuple[Sample, Mask]:
+    """The same rows with the group flipped in the inputs, without activations, and which rows changed at all.
+
+    Raises
+    ------
+    InputError
+        As `flipped_rows`.
+    """
+    batches, changed = flipped_rows(sample.batches, flip)
+    return replace(sample, batches=batches, activations={}, score=scores(network, batches)), changed
 
 
 def counterfactual_effect(
@@ -190,7 +228,7 @@ def counterfactual_effect(
     Raises
     ------
     InputError
-        As `flipped_sample`, and if the scores do not vary.
+        As `flipped_rows`, and if the scores do not vary.
 
     Notes
     -----
@@ -272,9 +310,9 @@ def _erasure(h: Moves, sample: Sample, fits: Fits) -> Moves:
     """What to add to activations ``h`` (n, units) so that the group given merit is gone, by the other fold's eraser."""
     move = np.zeros_like(h)
     for fold, fit in enumerate(fits):
-        rows, strength = sample.fold == fold, float(fit.reading @ fit.cross)
-        if strength > 1e-12:
-            move[rows] = -np.outer((h[rows] - fit.mean) @ fit.reading / strength, fit.cross)
+        rows = sample.fold == fold
+        if fit.strength > FAINT:
+            move[rows] = -np.outer((h[rows] - fit.mean) @ fit.reading / fit.strength, fit.cross)
     return move
 
 

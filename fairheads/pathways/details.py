@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
+from fairheads.data import blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.attribution import UnitAttributions, attribute_units
-from fairheads.pathways.counterfactual import PairGenerator, column_flip, counterfactual_effect
+from fairheads.pathways.counterfactual import PairGenerator, column_flip, counterfactual_effect, flipped_rows
 from fairheads.pathways.evidence import with_details
 from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.neutralise import Neutralised, neutralise_units
@@ -24,7 +25,7 @@ from fairheads.pathways.routing import LayerRouting, route_layer
 from fairheads.pathways.sample import Sample, collect
 from fairheads.pathways.two_head_fit import strength_of, two_head_fit
 from fairheads.pathways.units import unit_report
-from fairheads.results import CounterfactualEffect, HeadReading, PathwayReport, Recovery
+from fairheads.results import HeadReading, PathwayReport, Recovery
 
 Floats = NDArray[np.float64]
 
@@ -69,13 +70,31 @@ class _Shown:
         return cls(sample, *chosen, tuple(units), tuple(neutralised), tuple(routes), ungraded)
 
 
+def checked_flip(flip: PairGenerator | Sequence[str], pair: Pair) -> PairGenerator:
+    """The function that flips the group in the inputs, tried on the rows that are described. No network is run.
+
+    Parameters
+    ----------
+    flip : callable or sequence of str
+        A pair generator, or the columns that hold the group: see `column_flip`.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As `column_flip`, and `flipped_rows`.
+    """
+    made = flip if callable(flip) else column_flip(pair.data, pair.member, flip)
+    flipped_rows(blocks(pair.at_most(DETAIL_ROWS).data), made)
+    return made
+
+
 def described(
     report: PathwayReport,
     network: Network,
     twins: Sequence[Network],
     pair: Pair,
     *,
-    flip: PairGenerator | Sequence[str] | None = None,
+    flip: PairGenerator | None = None,
 ) -> PathwayReport:
     """The report with its details: they are described beside the same in the twins, and no verdict rests on them.
 
@@ -84,8 +103,8 @@ def described(
 
     Parameters
     ----------
-    flip : callable or sequence of str, optional
-        Exchanges the groups in the inputs: a pair generator, or the columns that hold the group.
+    flip : callable, optional
+        Exchanges the groups in the inputs: see `checked_flip`.
     """
     if report.effect is None:
         return report
@@ -107,7 +126,9 @@ def described(
         two_heads=two_head_fit(sample, own.layer, own.fits, few, twin_scores=scores, twin_strengths=strengths),
         recovery=None if isinstance(head_taken_out, str) else head_taken_out,
         reading=None if isinstance(reading, str) else reading,
-        counterfactual=_counterfactual(network, sample, flip, few, {place: own.fits}),
+        counterfactual=None
+        if flip is None
+        else counterfactual_effect(network, sample, flip, few, layers={place: own.fits}),
         missing={name: why for name, why in told.items() if isinstance(why, str)},
     )
     if own.ungraded is not None:
@@ -154,16 +175,3 @@ def _reading(network: Network, pair: Pair, layer: str) -> HeadReading | str:
         return head_reading(network, pair, layer)
     except (ConfigError, InputError) as error:
         return str(error).removesuffix(".")
-
-
-def _counterfactual(
-    network: Network,
-    sample: Sample,
-    flip: PairGenerator | Sequence[str] | None,
-    pair: Pair,
-    layers: Mapping[str, Sequence[Fits]],
-) -> CounterfactualEffect | None:
-    if flip is None:
-        return None
-    made = flip if callable(flip) else column_flip(pair.data, pair.member, flip)
-    return counterfactual_effect(network, sample, made, pair, layers=layers)

@@ -15,6 +15,7 @@ from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.attributions import STEPS, Attributed, Inputs, integrated_gradients, occlusion, token_embedding
 from fairheads.pathways.baselines import BASELINES, Draw, Kind, baseline_of, patches_of
+from fairheads.pathways.effects import FAINT
 from fairheads.pathways.fits import LIVE, Fits, LayerData, fits_of
 from fairheads.pathways.pair import Pair, at_most
 from fairheads.pathways.parts import SHOWN, Parts, columns_of, completeness_of, difference_of, maps_of, tokens_of
@@ -176,8 +177,7 @@ def readouts(sample: Sample, layer: LayerData, fits: Fits) -> tuple[Floats, tupl
     live = sd > LIVE * max(sd.max(initial=0.0), 1e-30)
     weights = np.zeros((2, layer.units, 2))
     for fold, fit in enumerate(fits):
-        strength = float(fit.reading @ fit.cross)
-        weights[fold, :, 0] = fit.reading / strength if strength > 1e-12 else 0.0
+        weights[fold, :, 0] = fit.reading / fit.strength if fit.strength > FAINT else 0.0
         weights[fold, live, 1] = fit.merit[:-1] / sd[live]
     values = np.einsum("nu,nur->nr", h - h.mean(0), weights[sample.fold])
     spread = values.std(0)
