@@ -45,32 +45,48 @@ def twins() -> tuple[MLP, ...]:
 
 
 def verdict(net: nn.Module, data: Dataset | None = None, **settings: object) -> PathwayReport:
-    return analyze_pathways(net, data or rows(1), **{"twins": twins(), **settings})["B"]  # type: ignore[arg-type]
+    given = {"twins": twins(), "details": False, "sample": 2500, **settings}
+    return analyze_pathways(net, data or rows(1), **given)["B"]  # type: ignore[arg-type]
+
+
+@cache
+def ordinary() -> PathwayReport:
+    return verdict(trained(1))
+
+
+@cache
+def constrained() -> PathwayReport:
+    return verdict(trained(1, 10.0))
 
 
 def planted(strength: float) -> MLP:
     return plant_head(trained(1), rows(0), group="B", strength=strength)
 
 
+@cache
+def planted_report(strength: float) -> PathwayReport:
+    return verdict(planted(strength))
+
+
 def test_an_unconstrained_network_has_no_head() -> None:
-    report = verdict(trained(1))
+    report = ordinary()
     assert report.verdict in ("neutral", "inconclusive")
     assert report.layers[-1].probe_auc.value > 0.8  # the group can be read, and that proves nothing
 
 
 def test_a_constrained_network_has_one() -> None:
-    report = verdict(trained(1, 10.0))
+    report = constrained()
     assert report.verdict == "compensating_head"
     assert abs(report.base_rate_gap.value) > 0.2
 
 
 def test_a_planted_head_is_found_and_its_sign_is_right() -> None:
-    assert verdict(planted(2.0)).verdict == "compensating_head"
-    assert verdict(planted(-2.0)).verdict == "aligned_use"
+    assert planted_report(2.0).verdict == "compensating_head"
+    assert planted_report(-2.0).verdict == "aligned_use"
 
 
 def test_a_planted_encoder_that_is_not_used_is_no_head() -> None:
-    report = verdict(planted(0.0))
+    report = planted_report(0.0)
     assert report.verdict in ("neutral", "inconclusive")
     assert report.layers[-1].probe_auc.value > 0.85
 
@@ -111,16 +127,17 @@ def test_permuted_groups_are_neutral_or_not_testable() -> None:
 def test_swapped_group_codes_and_new_names_leave_the_turned_effects() -> None:
     data, net = rows(1), trained(1, 10.0)
     renamed = Dataset(data.inputs, data.y, 1 - data.group, group_names=("zeta", "alpha"))
-    before = verdict(net)
-    after = analyze_pathways(net, renamed, twins=twins())["zeta"]
+    before = constrained()
+    after = analyze_pathways(net, renamed, twins=twins(), sample=2500, details=False)["zeta"]
     assert after.verdict == before.verdict
     for old, new in zip(before.layers, after.layers, strict=True):
         assert (new.swap, new.erasure, new.flips) == (old.swap, old.erasure, old.flips)
 
 
 def test_the_choice_of_reference_leaves_the_turned_effect() -> None:
-    before = verdict(trained(1, 10.0))
-    after = analyze_pathways(trained(1, 10.0), rows(1), twins=twins(), reference="B")["A"]
+    before = constrained()
+    settings = {"twins": twins(), "sample": 2500, "details": False}
+    after = analyze_pathways(trained(1, 10.0), rows(1), reference="B", **settings)["A"]  # type: ignore[arg-type]
     assert after.verdict == before.verdict
     assert after.orientation == -before.orientation
     assert after.layers[0].swap.value == pytest.approx(before.layers[0].swap.value, abs=1e-6)
@@ -129,7 +146,7 @@ def test_the_choice_of_reference_leaves_the_turned_effect() -> None:
 def test_turned_labels_turn_the_orientation() -> None:
     data, net = rows(1), trained(1, 10.0)
     turned_labels = Dataset(data.inputs, 1 - data.y, data.group, group_names=data.group_names)
-    before, after = verdict(net), verdict(net, turned_labels)
+    before, after = constrained(), verdict(net, turned_labels)
     assert after.orientation == -before.orientation
     assert after.verdict != "compensating_head"
 
@@ -144,7 +161,7 @@ def test_hidden_units_in_another_order_leave_everything() -> None:
         first.weight.copy_(net.backbone[0].weight[order])
         first.bias.copy_(net.backbone[0].bias[order])
         second.weight.copy_(net.backbone[2].weight[:, order])
-    before, after = verdict(net), verdict(permuted)
+    before, after = constrained(), verdict(permuted)
     assert after.verdict == before.verdict
     assert after.layers[0].swap.value == pytest.approx(before.layers[0].swap.value, abs=1e-4)
 
@@ -156,16 +173,18 @@ def test_rescaled_logits_leave_the_verdict() -> None:
     with torch.no_grad():
         scaled.head.weight.mul_(7)
         scaled.head.bias.mul_(7)
-    before, after = verdict(net), verdict(scaled)
+    before, after = constrained(), verdict(scaled)
     assert after.verdict == before.verdict
     assert after.layers[1].swap.value == pytest.approx(before.layers[1].swap.value, abs=1e-5)
 
 
 def test_the_batch_size_of_the_data_changes_no_byte() -> None:
-    data = rows(1)
+    """Of the details neither, whose gradients run in batches too."""
+    data = rows(1, 1200)
     other = data.take(np.arange(len(data)))
     other.batch_size = 37
-    assert verdict(trained(1)).to_json() == verdict(trained(1), other).to_json()
+    one, same = (verdict(trained(1), each, twins=twins()[:1], details=True) for each in (data, other))
+    assert one.units is not None and one.to_json() == same.to_json()
 
 
 def test_a_stream_is_read_twice_and_gives_the_report_of_the_same_rows_in_memory() -> None:
@@ -196,7 +215,11 @@ def test_three_groups_are_each_judged_against_the_largest() -> None:
     data = rows(1)
     third = np.where((np.arange(len(data)) % 3 == 0) & (data.group == 0), 2, data.group)  # C is A by another name
     reports = analyze_pathways(
-        planted(2.0), Dataset(data.inputs, data.y, third, group_names=("A", "B", "C")), twins=twins()
+        planted(2.0),
+        Dataset(data.inputs, data.y, third, group_names=("A", "B", "C")),
+        twins=twins()[:3],
+        sample=2500,
+        details=False,
     )
     assert set(reports) == {"B", "C"}
     assert reports["B"].reference == "A"
@@ -211,7 +234,7 @@ def test_nothing_of_the_analysis_is_left_on_the_network() -> None:
         parameter.grad = torch.full_like(parameter, 7.0)
     weights = {k: v.clone() for k, v in net.state_dict().items()}
     random_state = torch.get_rng_state()
-    verdict(net, twins=())
+    verdict(net, twins=(), sample=1000, details=True)
     assert all(part.training for part in net.modules())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in net.modules())
     assert all(torch.equal(v, weights[k]) for k, v in net.state_dict().items())
@@ -221,9 +244,9 @@ def test_nothing_of_the_analysis_is_left_on_the_network() -> None:
 
 
 def test_the_sample_is_bounded_and_seeded() -> None:
-    small = verdict(trained(1), sample=1000, twins=())
-    again = verdict(trained(1), sample=1000, twins=())
-    assert small.n == 1000
+    small = verdict(trained(1), sample=800, twins=(), details=True)
+    again = verdict(trained(1), sample=800, twins=(), details=True)
+    assert small.n == 800
     assert small.to_json() == again.to_json()
 
 
@@ -291,7 +314,8 @@ def test_steep_merit_beside_a_wide_gap_makes_no_head_of_an_unused_group(shift: f
     y = (rng.random(20_000) < 1 / (1 + np.exp(-slope * merit))).astype(int)
     data = Dataset(np.column_stack([merit, group + 0.3 * rng.normal(size=20_000)]), y, group)
     unused, used = (
-        analyze_pathways(UnusedGroup(slope, w), data, layers=["layer"], reference="0")["1"] for w in (0.0, 0.4 * slope)
+        analyze_pathways(UnusedGroup(slope, w), data, layers=["layer"], reference="0", sample=4000, details=False)["1"]
+        for w in (0.0, 0.4 * slope)
     )
     assert not unused.rests_on_effect
     assert abs(unused.layers[0].swap.value) < 0.05
@@ -309,7 +333,7 @@ class SharedActivation(nn.Module):
 
 
 def test_a_module_that_is_used_twice_is_looked_into_at_each_call() -> None:
-    report = analyze_pathways(SharedActivation(), rows(1))["B"]
+    report = analyze_pathways(SharedActivation(), rows(1), sample=1000)["B"]
     assert [layer.name for layer in report.layers] == ["act#1", "act#2"]
     with pytest.raises(InputError, match="'act' is called more than once"):
         analyze_pathways(SharedActivation(), rows(1), layers=["act"])
@@ -323,12 +347,12 @@ def test_probabilities_and_layers_too_wide_are_refused() -> None:
 
 
 def test_label_bias_names_the_side_that_would_undo_a_head_and_the_one_that_would_make_one() -> None:
-    head, plain = verdict(planted(2.0)).label_bias, verdict(planted(0.5)).label_bias
+    head, plain = planted_report(2.0).label_bias, planted_report(0.5).label_bias
     assert head is not None and plain is not None
     assert (head.group, head.creates) == ("A", False)
     assert (plain.group, plain.creates) == ("B", True)
     assert 0 < head.share.value <= 0.9
-    strong = verdict(planted(4.0)).label_bias
+    strong = planted_report(4.0).label_bias
     assert strong is not None
     assert not strong.share.value <= head.share.value  # a stronger head takes more bias, or no bias does
 
