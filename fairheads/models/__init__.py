@@ -1,6 +1,17 @@
-"""Saved models in and out, without pickle."""
+"""Saved models in and out, without pickle: whatever the file, nothing of it is executed."""
 
 from fairheads.models.bundle import Bundle, check_free, holds_model, load_bundle, save_bundle, weights_digest
 from fairheads.models.fit import fit_table
+from fairheads.models.opening import Opened, open_model
 
-__all__ = ["Bundle", "check_free", "fit_table", "holds_model", "load_bundle", "save_bundle", "weights_digest"]
+__all__ = [
+    "Bundle",
+    "Opened",
+    "check_free",
+    "fit_table",
+    "holds_model",
+    "load_bundle",
+    "open_model",
+    "save_bundle",
+    "weights_digest",
+]

@@ -58,16 +58,19 @@ VALUE_BYTES = 2**30
 ROWS = 2
 """Rows of that batch, where the graph does not fix them."""
 
+LONGEST = 4096
+"""Largest size of another kind that the graph leaves open."""
 
-def open_exported(content: bytes, *, what: str) -> ExportedProgram:
-    """The exported graph in the bytes of a ``.pt2`` file; nothing of them is executed.
+
+def open_exported(archive: Mapping[str, bytes], *, what: str) -> ExportedProgram:
+    """The exported graph in the members of a ``.pt2`` file; nothing of them is executed.
 
     Raises
     ------
     UnsafeModelError
         If it holds more than tensors and a graph of torch's own operators, or is damaged.
     """
-    members = without_root(unpacked(content, what=what), what=what)
+    members = without_root(archive, what=what)
     name = _model_name(members, what)
     try:
         graph = vetted_graph(_json(members[f"models/{name}.json"]))
@@ -78,13 +81,14 @@ def open_exported(content: bytes, *, what: str) -> ExportedProgram:
         state_constants = _tensors(constants, members, "data/constants/")
         program = _built(graph, state, state_constants)
         _refuse_growth(program)
+        _refuse_no_modules(program)
     except FairheadsError as error:
-        raise UnsafeModelError(f"{what}: {error} Nothing of it was run; {EXPORT}") from error
+        raise UnsafeModelError(f"{what}: {error} Nothing of it was run; {EXPORT}.") from error
     except KeyError as error:
-        raise UnsafeModelError(f"{what} lacks {str(error.args[0])[:80]!r}, or is damaged; {EXPORT}") from error
+        raise UnsafeModelError(f"{what} lacks {str(error.args[0])[:80]!r}, or is damaged; {EXPORT}.") from error
     except Exception as error:  # whatever torch raises on a graph that makes no sense
         line = next((text.strip() for text in reversed(str(error).splitlines()) if text.strip()), type(error).__name__)
-        raise UnsafeModelError(f"{what} is damaged or no graph of a network ({line[:160]}); {EXPORT}") from error
+        raise UnsafeModelError(f"{what} is damaged or no graph of a network ({line[:160]}); {EXPORT}.") from error
     return program
 
 
@@ -92,18 +96,18 @@ def _model_name(members: Mapping[str, bytes], what: str) -> str:
     """The name of the one model in the archive, whose members are all of those that an export has."""
     for name in members:
         if name.endswith((".so", ".cubin", ".cpp", ".o")) or name.startswith("data/aotinductor"):
-            raise UnsafeModelError(f"{what} holds compiled code ({name[:80]!r}), which cannot be vetted; {EXPORT}")
+            raise UnsafeModelError(f"{what} holds compiled code ({name[:80]!r}), which cannot be vetted; {EXPORT}.")
         if re.fullmatch(r"data/constants/(custom|opaque)_obj_.*", name):
-            raise UnsafeModelError(f"{what} holds a pickled object ({name[:80]!r}); {EXPORT}")
+            raise UnsafeModelError(f"{what} holds a pickled object ({name[:80]!r}); {EXPORT}.")
         if re.fullmatch(r"data/(weights|constants)/[^/]*\.pt", name):
-            raise UnsafeModelError(f"{what} holds pickled weights ({name[:80]!r}); {EXPORT}")
+            raise UnsafeModelError(f"{what} holds pickled weights ({name[:80]!r}); {EXPORT}.")
         if not MEMBERS.fullmatch(name):
-            raise UnsafeModelError(f"{what} holds a member that no export has ({name[:80]!r}); {EXPORT}")
+            raise UnsafeModelError(f"{what} holds a member that no export has ({name[:80]!r}); {EXPORT}.")
     models = [name for name in members if name.startswith("models/")]
     if len(models) != 1:
-        raise UnsafeModelError(f"{what} must hold one model, got {len(models)}; {EXPORT}")
+        raise UnsafeModelError(f"{what} must hold one model, got {len(models)}; {EXPORT}.")
     if members.get("archive_format") != b"pt2" or members.get("byteorder", b"little") != b"little":
-        raise UnsafeModelError(f"{what} is no archive of torch.export, or not of this kind of machine; {EXPORT}")
+        raise UnsafeModelError(f"{what} is no archive of torch.export, or not of this kind of machine; {EXPORT}.")
     return models[0].removeprefix("models/").removesuffix(".json")
 
 
@@ -135,7 +139,9 @@ def _tensors(entries: Mapping[str, Any], members: Mapping[str, bytes], folder: s
         content = members[folder + entry["path_name"]]
         reach = offset + 1 + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
         if max(math.prod(sizes), reach if all(sizes) else 0) * dtype.itemsize > len(content):
-            raise UnsafeModelError(f"weight {name!r} of shape {tuple(sizes)} needs more than its {len(content):,} bytes.")
+            raise UnsafeModelError(
+                f"weight {name!r} of shape {tuple(sizes)} needs more than its {len(content):,} bytes."
+            )
         key = (entry["path_name"], dtype)
         if key not in flat:
             flat[key] = torch.frombuffer(bytearray(content), dtype=dtype) if content else torch.empty(0, dtype=dtype)
@@ -167,14 +173,14 @@ def _built(graph: Vetted, state: dict[str, Tensor], constants: dict[str, Tensor]
 class _Measured(fx.Interpreter):
     """Runs a graph with shapes alone, and stops where its values need too much memory."""
 
+    limit = VALUE_BYTES
+
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         held = [*self.env.values(), value] if n.op == "call_function" else []
         if sum(_bytes_of(each) for each in held) > self.limit:
             raise UnsafeModelError(f"its operator {n.name!r} needs more than {VALUE_BYTES >> 20:,} MB for {ROWS} rows.")
         return value
-
-    limit = VALUE_BYTES
 
 
 def _bytes_of(value: object) -> int:
@@ -187,28 +193,40 @@ def _refuse_growth(program: ExportedProgram) -> None:
     """Run the graph without numbers: on shapes that fit, within `VALUE_BYTES`, and without a change of its weights."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    def known(size: object) -> int:
-        return size if isinstance(size, int) else ROWS
-
     user = set(program.graph_signature.user_inputs)
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
+    rows = {str(val.shape[0]) for n in inputs if n.name in user and (val := _shaped(n)) is not None and val.ndim}
     with FakeTensorMode(allow_non_fake_inputs=False), torch.no_grad():
-        given: list[Any] = []
-        for node in program.graph.nodes:
-            if node.op != "placeholder":
-                continue
-            value = node.meta.get("val")
-            if isinstance(value, Tensor):
-                shape, strides = [known(n) for n in value.shape], [known(n) for n in value.stride()]
-                value = (
-                    torch.empty(shape, dtype=value.dtype)
-                    if node.name in user
-                    else torch.empty_strided(shape, strides, dtype=value.dtype)
-                )
-            given.append(value)
-        weights = [v for v, node in zip(given, program.graph.nodes, strict=False) if node.name not in user]
-        held = sum(map(_bytes_of, weights))
+        given = [_like(node.meta.get("val"), rows) for node in inputs]
+        weights = [each for each, node in zip(given, inputs, strict=True) if node.name not in user]
         measured = _Measured(program.graph_module)
-        measured.limit = held + VALUE_BYTES
+        measured.limit = sum(map(_bytes_of, weights)) + VALUE_BYTES
         measured.run(*given, enable_io_processing=False)
         if any(isinstance(weight, Tensor) and weight._version for weight in weights):
             raise UnsafeModelError("the graph changes its own weights as it runs; export it in eval mode.")
+
+
+def _shaped(node: fx.Node) -> Tensor | None:
+    value = node.meta.get("val")
+    return value if isinstance(value, Tensor) else None
+
+
+def _like(value: Any, rows: set[str]) -> Any:
+    """A tensor without numbers, of `ROWS` rows where the graph leaves them open, else of the shape it was made with."""
+    if not isinstance(value, Tensor):
+        return value
+
+    def known(size: Any) -> int:
+        if isinstance(size, int):
+            return size
+        hint = None if str(size) in rows else getattr(size.node, "hint", None)
+        return ROWS if hint is None else min(int(hint), LONGEST)
+
+    return torch.empty([known(size) for size in value.shape], dtype=value.dtype)
+
+
+def _refuse_no_modules(program: ExportedProgram) -> None:
+    """Refuse a graph whose modules do not come apart: it could not be looked into."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.unflatten(program)

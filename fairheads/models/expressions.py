@@ -1,9 +1,10 @@
-"""Symbolic sizes in exported graphs: a small language that is read, since torch itself would evaluate them as Python."""
+"""Symbolic sizes in exported graphs: a small language that is read first, since torch evaluates them as Python."""
 
 from __future__ import annotations
 
 import ast
 import re
+import warnings
 
 LENGTH = 500
 """Most characters of an expression."""
@@ -38,8 +39,9 @@ def is_plain(expression: str) -> bool:
     if len(expression) > LENGTH:
         return False
     try:
-        tree = ast.parse(expression.strip(), mode="eval")
-        return _plain(tree.body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's own remarks on odd source
+            return _plain(ast.parse(expression.strip(), mode="eval").body)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
 
@@ -54,13 +56,19 @@ def _plain(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp):
         if isinstance(node.op, ast.Pow):
             return _plain(node.left) and _small(node.right)
-        return isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv) and _plain(node.left) and _plain(node.right)
+        return (
+            isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv)
+            and _plain(node.left)
+            and _plain(node.right)
+        )
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and _call(node.func.id, node)
 
 
 def _call(name: str, node: ast.Call) -> bool:
     if name == "Symbol":
-        sign = all(k.arg in ASSUMPTIONS and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords)
+        sign = all(
+            k.arg in ASSUMPTIONS and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords
+        )
         first = node.args[0] if len(node.args) == 1 else None
         named = isinstance(first, ast.Constant) and isinstance(first.value, str) and SYMBOL.fullmatch(first.value)
         return bool(named) and sign

@@ -139,7 +139,9 @@ def _copied_value(kind: Any, data: Any) -> Any:
             return data
     elif kind in (str, bool) and type(data) is kind and len(str(data)) <= 100_000:
         return data
-    raise UnsafeModelError(f"its description has {type(data).__name__} where {getattr(kind, '__name__', kind)} belongs.")
+    raise UnsafeModelError(
+        f"its description has {type(data).__name__} where {getattr(kind, '__name__', kind)} belongs."
+    )
 
 
 def _name(name: str) -> None:

@@ -12,44 +12,37 @@ import re
 import torch
 from torch import _ops
 
-NAMED = frozenset(
-    # layers
-    "linear bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution batch_norm"
-    " layer_norm group_norm instance_norm rms_norm _native_batch_norm_legit_no_training native_layer_norm"
-    " native_group_norm embedding lstm gru rnn_tanh rnn_relu dropout dropout_ feature_dropout alpha_dropout"
-    " feature_alpha_dropout scaled_dot_product_attention _native_multi_head_attention"
-    " _transformer_encoder_layer_fwd"
-    # pooling and resampling
-    " adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d"
-    " avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d max_pool2d_with_indices"
-    " upsample_nearest1d upsample_nearest2d upsample_bilinear2d pixel_shuffle pad constant_pad_nd"
-    # activations
-    " prelu glu hardswish hardswish_ softmax log_softmax relu6_ gelu_ mish_ leaky_relu_ elu_ rrelu celu log_sigmoid"
-    # products
-    " __and__ __or__ matmul mm bmm addmm baddbmm mv dot outer einsum tensordot chain_matmul cosine_similarity linalg_vector_norm"
-    # shapes
-    " view reshape view_as reshape_as flatten unflatten squeeze unsqueeze transpose permute t numpy_T movedim swapaxes"
-    " expand expand_as repeat repeat_interleave cat concat stack split split_with_sizes chunk unbind slice select narrow"
-    " tile roll contiguous clone alias detach detach_ lift_fresh_copy to type_as _to_copy _unsafe_view broadcast_to"
-    " diagonal tril triu masked_fill where meshgrid"
-    # reductions and sizes
-    " sum mean var std var_mean std_mean all any cumsum cumprod logsumexp median argmax argmin max min norm"
-    " amax amin sym_size sym_numel size"
-    # constants
-    " arange zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full scalar_tensor one_hot eye"
-    # what an export asserts
-    " _assert_scalar _assert_tensor_metadata sym_constrain_range sym_constrain_range_for_size".split()
+_LAYERS = """
+linear bilinear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d batch_norm layer_norm group_norm
+instance_norm rms_norm embedding lstm gru rnn_tanh rnn_relu dropout dropout_ feature_dropout alpha_dropout
+feature_alpha_dropout scaled_dot_product_attention adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+adaptive_max_pool1d adaptive_max_pool2d avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d
+upsample_nearest1d upsample_nearest2d upsample_bilinear2d pixel_shuffle pad prelu glu hardswish hardswish_ softmax
+log_softmax relu6_ gelu_ mish_ leaky_relu_ elu_ rrelu celu log_sigmoid
+"""
+_PRODUCTS = (
+    "matmul baddbmm mv dot outer einsum tensordot chain_matmul cosine_similarity linalg_vector_norm __and__ __or__"
 )
+_SHAPES = """
+reshape view_as reshape_as flatten unflatten squeeze unsqueeze transpose t numpy_T movedim swapaxes expand_as
+repeat_interleave concat stack split chunk unbind narrow tile roll contiguous clone detach detach_ lift_fresh_copy to
+type_as _unsafe_view broadcast_to tril triu masked_fill meshgrid select slice
+"""
+_REDUCTIONS = "sum mean var std var_mean std_mean all any cumprod logsumexp median argmax argmin max min norm size"
+_CONSTANTS = "arange zeros ones zeros_like ones_like new_zeros new_ones new_full one_hot eye"
+_CHECKS = "_assert_scalar _assert_tensor_metadata sym_constrain_range sym_constrain_range_for_size"
+NAMED = frozenset(" ".join((_LAYERS, _PRODUCTS, _SHAPES, _REDUCTIONS, _CONSTANTS, _CHECKS)).split())
 """Names, whatever their overload."""
 
-REFUSED = frozenset(
-    "resize_ as_strided empty empty_strided nonzero _local_scalar_dense masked_scatter equal _pdist_forward"
-    " _cdist_forward _embedding_bag _fft_r2c _fft_c2r col2im rand randn randperm sym_storage_offset"
-    " sym_is_contiguous".split()
-)
+_UNFIT = """
+resize_ as_strided empty empty_strided nonzero _local_scalar_dense masked_scatter equal _pdist_forward _cdist_forward
+_embedding_bag _fft_r2c _fft_c2r col2im rand randn randperm sym_storage_offset sym_is_contiguous
+"""
+REFUSED = frozenset(_UNFIT.split())
 """Core operators whose results depend on memory, chance or data, or that are no part of networks."""
 
-SIZES = frozenset("add sub mul floordiv mod neg eq ne lt le gt ge and_ or_ not_ truediv".split())
+_ON_SIZES = "add sub mul floordiv mod neg eq ne lt le gt ge and_ or_ not_ truediv"
+SIZES = frozenset(_ON_SIZES.split())
 """Names of Python's ``operator`` that may act on sizes."""
 
 _ATEN = re.compile(r"torch\.ops\.aten\.(\w+)\.(\w+)")
