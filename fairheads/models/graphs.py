@@ -25,7 +25,7 @@ DEPTH = 60
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _PATH = re.compile(r"(?:[A-Za-z0-9_@-]{1,100}(?:\.[A-Za-z0-9_@-]{1,100}){0,30})?")
-_STACK = re.compile(r"[\w.@\[\]'-]*,[\w.@\[\]'-]*,[\w.]*")
+_STACK = re.compile(r"[\w.@\[\]'-]*,[\w.@\[\]'-]*,[\w.<>-]*")
 _SIZE = r"(?:\d{1,12}|L(?:\['\w{1,100}'\]|\[\d{1,3}\]){1,4}\.size\(\)\[\d{1,2}\])"
 _GUARD = re.compile(rf"{_SIZE} (?:==|!=|<=|>=|<|>) {_SIZE}")
 _PAYLOAD = re.compile(r"(?:weight|tensor)_\d{1,6}")
