@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerConductance, LayerIntegratedGradients
+from layers_for_tests import attribute_layers
 from torch import Tensor, nn
 
 from fairheads.activations import TorchNetwork
@@ -17,7 +18,6 @@ from fairheads.errors import ConfigError
 from fairheads.nets import MLP, ResNet
 from fairheads.pathways.attribution import (
     TOLERANCE,
-    attribute_layers,
     attribute_units,
     attributed,
     path_gradients,

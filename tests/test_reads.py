@@ -235,9 +235,26 @@ def test_the_head_of_a_text_reads_the_words_of_the_groups(gradients: bool) -> No
     by_id = {t.token: t for t in reading.tokens}
     assert by_id[6].group_count > by_id[5].group_count  # token 6 is the word of B
     assert by_id[6].head.value > by_id[5].head.value
-    assert by_id[0].head.value == pytest.approx(0, abs=1e-6)  # padding does not count
+    assert 0 not in by_id  # padding does not count
     if gradients:
         assert reading.head_complete.mean < 0.05
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_padding_is_no_occurrence_of_the_word_that_fills_it(gradients: bool) -> None:
+    """Sentences are padded with word 1, which the mask tells from the same word where it was said."""
+    data = World(kind="tokens", proxy=1.5).draw(1200, seed=0)
+    said, counted = data.inputs["tokens"], data.inputs["attention_mask"] != 0
+    filled = Dataset(
+        {**data.inputs, "tokens": np.where(counted, said, 1)}, data.y, data.group, group_names=data.group_names
+    )
+    net = Transformer(11, width=16, depth=1, length=24, seed=0).eval()
+    network = TorchNetwork(net) if gradients else WithoutGradients(net)
+    plain, padded = (head_reading(network, pair_of(rows), "blocks.0", rows=60) for rows in (data, filled))  # type: ignore[arg-type]
+    assert not counted.all()
+    assert padded.tokens == plain.tokens and padded.columns == plain.columns
+    token = next(t for t in padded.tokens if t.token == 1)
+    assert 0 < token.group_count + token.reference_count <= (said == 1).sum()
 
 
 def table_pair() -> Pair:

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from layers_for_tests import route_layers
 from torch import Tensor, nn
 
 from fairheads.activations import TorchNetwork
@@ -27,7 +28,6 @@ from fairheads.pathways.routing import (
     lost_variance,
     most_tilted,
     route_layer,
-    route_layers,
 )
 from fairheads.pathways.sample import Sample, collect, shifted_scores
 from fairheads.planted import plant_head, synthetic
@@ -182,7 +182,7 @@ def test_a_pathway_is_a_quarter_of_the_units_and_only_of_tilted_ones() -> None:
 def test_dissociation_is_zero_where_all_is_lost_alike_and_undefined_where_nothing_is() -> None:
     assert dissociation(np.full((2, 2), 0.4)) == 0
     assert dissociation(np.array([[0.5, 0.05], [0.05, 0.5]])) == pytest.approx(2 * np.log(10))
-    nothing = LayerRouting("a", np.full((2, 2), FLOOR), np.full((2, 4), 0.25), 1.0, ((), ()), np.zeros(20), 3.0)
+    nothing = LayerRouting("a", np.full((2, 2), FLOOR), np.full((2, 4), 0.25), 1.0, ((), ()), np.zeros(20))
     assert np.isnan(nothing.dissociation)
     report = routing_report([nothing], [[nothing]], group="B", reference="A")
     assert not report.routed
@@ -209,7 +209,7 @@ def with_dissociation(d: float, spread: float = 0.0) -> LayerRouting:
     lost = FLOOR * float(np.exp(d / 2))
     replicates = d + spread * np.tile([-1.0, 1.0], 10)
     shares = np.full((2, 4), 0.25)
-    return LayerRouting("a", np.array([[lost, FLOOR], [FLOOR, lost]]), shares, 1.0, ((0,), (1,)), replicates, 3.0)
+    return LayerRouting("a", np.array([[lost, FLOOR], [FLOOR, lost]]), shares, 1.0, ((0,), (1,)), replicates)
 
 
 def test_the_lower_bound_must_exceed_the_largest_twin_by_the_margin() -> None:

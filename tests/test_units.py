@@ -8,17 +8,18 @@ from functools import cache
 import matplotlib
 import numpy as np
 import pytest
+from layers_for_tests import attribute_layers, neutralise_layers
 from torch import nn
 
 from fairheads.activations import TorchNetwork
 from fairheads.errors import ConfigError
 from fairheads.nets import MLP
 from fairheads.pathways import neutralise as neutralising
-from fairheads.pathways.attribution import UnitAttributions, attribute_layers, attributed, path_gradients
+from fairheads.pathways.attribution import UnitAttributions, attributed, path_gradients
 from fairheads.pathways.effects import decision_gap, shifts
 from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
-from fairheads.pathways.neutralise import Neutralised, neutralise_layers, neutralise_units
+from fairheads.pathways.neutralise import Neutralised, neutralise_units
 from fairheads.pathways.sample import Sample, collect, shifted_scores
 from fairheads.pathways.units import FEWEST_TWINS, Floats, discover, unit_report
 from fairheads.planted import plant_head, synthetic
@@ -318,7 +319,7 @@ def test_a_report_of_a_wide_layer_writes_what_is_named_and_the_largest() -> None
     rng = np.random.default_rng(0)
 
     def layer(values: Floats) -> UnitAttributions:
-        return UnitAttributions("wide", values, np.full(len(values), 0.01), values.sum(), 0.0, 0.0)
+        return UnitAttributions("wide", values, np.full(len(values), 0.01), values.sum(), 0.0)
 
     values = rng.normal(size=768) * 0.001
     values[700:730] = 0.5  # more than are kept for their size

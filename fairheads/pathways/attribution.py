@@ -12,7 +12,7 @@ from fairheads.activations import Network
 from fairheads.data import Batch, blocks
 from fairheads.errors import ConfigError
 from fairheads.pathways.effects import Shifts, shifts
-from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
+from fairheads.pathways.fits import Fits, LayerData
 from fairheads.pathways.intervals import jackknife_se
 from fairheads.pathways.response import shifted_gradients
 from fairheads.pathways.sample import Mask, Sample, shifted_scores
@@ -33,9 +33,7 @@ CLOSER = 4e-3
 
 TOLERANCE = 2e-4
 """Largest such difference of the mean of all rows; where more nodes leave it larger, every row must be so close.
-
-Together they leave errors of at most 6e-5 in a unit's mean, at 4 to 5 passes on average in ordinary ReLU networks and
-at 7 to 10 in penalised ones.
+Ordinary and penalised networks of several activations keep to it (tests/test_attribution.py).
 """
 
 
@@ -51,14 +49,11 @@ class PathGradients:
         At the end of the path.
     error : array (n,)
         ``shift . gradient`` minus the change of the score: 0 where the integral is exact.
-    passes : float
-        What it cost, in passes over all rows: one of them forward only.
     """
 
     gradient: Moves
     score: Floats
     error: Floats
-    passes: float
 
 
 def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -> PathGradients:
@@ -85,21 +80,20 @@ def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -
         raise ConfigError("units can be told apart only in a network that has gradients; this one has none.")
     end = shifted_scores(network, sample, layer, shift)
     change, sd = end - sample.score, float(sample.score.std())
-    gradient, error, passes = np.zeros_like(shift), np.zeros(len(sample)), 1.0
+    gradient, error = np.zeros_like(shift), np.zeros(len(sample))
     moved = shift.any(1)
     rows, sides = np.arange(len(sample)), (moved & sample.member, moved & ~sample.member)
     if not moved.any():
-        return PathGradients(shifted_gradients(network, sample, layer, shift)[1], end, error, 2.0)
+        return PathGradients(shifted_gradients(network, sample, layer, shift)[1], end, error)
     for nodes in NODES:
         gradient[rows] = _mean_gradient(network, sample, layer, shift, rows, nodes)
         error[rows] = np.einsum("nu,nu->n", shift[rows], gradient[rows], dtype=np.float64) - change[rows]
-        passes += nodes * len(rows) / len(sample)
         on_average = max(abs(float(error[side].mean())) for side in sides if side.any())
         closer = CLOSER if nodes == NODES[0] else TOLERANCE
         rows = rows[np.abs(error[rows]) > sd * (closer if on_average > sd * TOLERANCE else COMPLETE)]
         if not len(rows):
             break
-    return PathGradients(gradient, end, error, passes)
+    return PathGradients(gradient, end, error)
 
 
 def _mean_gradient(network: Network, sample: Sample, layer: str, shift: Moves, rows: Ints, nodes: int) -> Moves:
@@ -141,8 +135,6 @@ class UnitAttributions:
         The layer's turned swap effect.
     completeness : float
         Sum of the values minus the effect: at most `TOLERANCE` in size, or the integral was too coarse.
-    passes : float
-        Passes over the rows that it took.
     """
 
     layer: str
@@ -150,7 +142,6 @@ class UnitAttributions:
     se: Floats
     effect: float
     completeness: float
-    passes: float
 
 
 def attributed(sample: Sample, made: Shifts, gradient: Moves, sign: int, rows: Mask | None = None) -> Floats:
@@ -218,34 +209,4 @@ def attribute_units(
         se=jackknife_se(np.array(replicates)) if replicates else np.full(len(value), np.nan),
         effect=effect,
         completeness=float(value.sum()) - effect,
-        passes=path.passes,
     )
-
-
-def attribute_layers(
-    network: Network, sample: Sample, sign: int, *, intervals: bool = True
-) -> tuple[UnitAttributions, ...]:
-    """Signed attribution of every unit of every layer of the sample: see `attribute_units`.
-
-    Parameters
-    ----------
-    network : Network
-        With gradients.
-    sample : Sample
-        With the activations of the layers.
-    sign : int
-        Sign of the base-rate gap, group minus reference.
-    intervals : bool
-        Whether to refit for standard errors. Twins need none.
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
-    """
-    found = []
-    for name, h in sample.activations.items():
-        layer = LayerData.of(sample, name, h, sample.member)
-        refits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
-        found.append(attribute_units(network, sample, layer, refits, sign))
-    return tuple(found)

@@ -25,7 +25,18 @@ Draw = Callable[[Ints, int, np.random.Generator], Array]
 """The baselines of some rows at one turn."""
 
 
-def baseline_of(inputs: Mapping[str, Array], key: str, kind: Kind, member: Mask, mask: str | None) -> tuple[Draw, str]:
+def token_mask(inputs: Mapping[str, Array], key: str) -> str | None:
+    """The input that says which tokens count: those where it is not 0; None where there is none."""
+    return next((name for name, v in inputs.items() if "mask" in name and v.shape == inputs[key].shape), None)
+
+
+def counted_tokens(inputs: Mapping[str, Array], key: str) -> Mask:
+    """Which tokens count, (n, tokens): others are padding."""
+    mask = token_mask(inputs, key)
+    return np.ones(inputs[key].shape, bool) if mask is None else np.asarray(inputs[mask] != 0)
+
+
+def baseline_of(inputs: Mapping[str, Array], key: str, kind: Kind, member: Mask) -> tuple[Draw, str]:
     """Where paths begin, and that in words with the reason.
 
     Rows and words are drawn, from the groups by turns: no group is then the normal case, both ends of a path are
@@ -37,7 +48,7 @@ def baseline_of(inputs: Mapping[str, Array], key: str, kind: Kind, member: Mask,
         mean = (values[member].mean(0) + values[~member].mean(0)) / 2
         return (lambda *_: mean[None]), "the mean image of both groups, weighted alike"
     if kind == "tokens":
-        counts = np.ones(values.shape, bool) if mask is None else inputs[mask] != 0
+        counts = counted_tokens(inputs, key)
         words = [values[side][counts[side]] for side in (~member, member)]
 
         def some_words(rows: Ints, turn: int, rng: np.random.Generator) -> Array:

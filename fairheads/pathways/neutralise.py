@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.pathways.attribution import PathGradients, attributed, path_gradients
 from fairheads.pathways.effects import decision_gap, merit_of, shifts
-from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit, fits_of
+from fairheads.pathways.fits import BINS, Fits, LayerData
 from fairheads.pathways.response import response_near
 from fairheads.pathways.sample import Sample
 
@@ -38,8 +38,6 @@ class Neutralised:
         Change of the difference of the mean logit, in sd of the logit.
     replicates : array (20, 2) or (0, 2)
         Both without each jackknife block, everything refitted and chosen anew.
-    passes : float
-        Passes over the rows that it took.
     """
 
     layer: str
@@ -47,7 +45,6 @@ class Neutralised:
     gap: float
     logit: float
     replicates: Floats
-    passes: float
 
 
 def neutralise_units(
@@ -109,7 +106,6 @@ def neutralise_units(
         gap=gap,
         logit=logit,
         replicates=np.array(replicates).reshape(-1, 2),
-        passes=path.passes + 1,
     )
 
 
@@ -148,34 +144,3 @@ def _other_share(sample: Sample, layer: LayerData, fits: Fits, left_out: int | N
         of_group = member[np.searchsorted(fit.edges, merit[rows])]
         share[rows] = np.where(sample.member[rows], 1 - of_group, of_group)
     return share
-
-
-def neutralise_layers(
-    network: Network, sample: Sample, sign: int, direction: int = 1, *, intervals: bool = True
-) -> tuple[Neutralised, ...]:
-    """Pathway neutralisation layer by layer: see `neutralise_units`. The same call on twins is its null.
-
-    Parameters
-    ----------
-    network : Network
-        With gradients.
-    sample : Sample
-        With the activations of the layers.
-    sign : int
-        Sign of the base-rate gap, group minus reference.
-    direction : int
-        1 neutralises units that push against the base-rate gap, -1 those that push along it.
-    intervals : bool
-        Whether to refit for intervals. Twins need none.
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
-    """
-    found = []
-    for name, h in sample.activations.items():
-        layer = LayerData.of(sample, name, h, sample.member)
-        refits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
-        found.append(neutralise_units(network, sample, layer, refits, sign, direction))
-    return tuple(found)

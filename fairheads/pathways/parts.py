@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fairheads.data import Dataset
 from fairheads.pathways.attributions import Attributed
+from fairheads.pathways.baselines import counted_tokens
 from fairheads.pathways.sample import Mask
 from fairheads.results import Number, undefined
 from fairheads.results.reads import Completeness, ReadColumn, ReadMap, ReadPart, ReadToken, ReadValue
@@ -42,7 +43,7 @@ class Parts:
     """Sums of attributions by column (n, columns, 2), maps of both groups, and which value each row has.
 
     ``values`` maps a column to the names of its values and each row's code (-1: none of them); ``ids`` are the token
-    ids that are columns, in their order.
+    ids that are columns, in their order, and ``tokens`` (n, tokens) the column of every token (-1: padding).
     """
 
     kind: str
@@ -61,12 +62,11 @@ class Parts:
         """Nothing yet, of rows of this kind."""
         given, n = inputs[key], len(member)
         if kind == "tokens":
-            ids, codes = np.unique(given, return_inverse=True)
+            counted, tokens = counted_tokens(inputs, key), np.full(given.shape, -1)
+            ids, tokens[counted] = np.unique(given[counted], return_inverse=True)
             names = tuple(f"token {i}" for i in ids)
-            codes = codes.reshape(given.shape)
-            return cls(
-                kind, names, member, np.zeros((n, len(ids), 2)), np.zeros((n, 2)), codes[0], ids=ids, tokens=codes
-            )
+            empty = np.zeros((n, len(ids), 2)), np.zeros((n, 2)), np.zeros(0, np.int64)
+            return cls(kind, names, member, *empty, ids=ids, tokens=tokens)
         units = given.shape[1] if kind == "image" else given.shape[-1]
         word = "channel" if kind == "image" else "column"
         known = data.feature_names
@@ -94,7 +94,8 @@ class Parts:
         self.total[rows] = made.total
         if self.tokens is not None:
             for i, row in enumerate(rows):
-                np.add.at(self.columns[row], self.tokens[row], made.parts[i])
+                counted = self.tokens[row] >= 0
+                np.add.at(self.columns[row], self.tokens[row][counted], made.parts[i][counted])
             return
         if self.maps is not None:
             self.columns[rows] = made.parts.sum((2, 3))
@@ -163,11 +164,11 @@ def _rounded(values: Floats) -> tuple[tuple[float, ...], ...]:
 
 
 def tokens_of(parts: Parts, columns: Sequence[ReadColumn], reasons: Reasons) -> tuple[ReadToken, ...]:
-    """Count of the tokens behind these columns, and their mean attribution at each occurrence."""
+    """Count of the tokens behind these columns, padding left out, and their mean attribution at each occurrence."""
     if parts.tokens is None or parts.ids is None:
         return ()
     made = []
-    counts = np.stack([np.bincount(row, minlength=len(parts.ids)) for row in parts.tokens])
+    counts = np.stack([np.bincount(row[row >= 0], minlength=len(parts.ids)) for row in parts.tokens])
     for column in columns:
         at = parts.names.index(column.name)
         times = counts[:, at]

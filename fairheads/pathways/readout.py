@@ -168,8 +168,8 @@ class Contrast:
         """Of these rows, whose ``merit`` lies in the bins ``which``.
 
         Inside a bin merit still goes with the group. What the groups differ by in the bin's mean merit is taken out
-        along the slope of the activations within the bin: with plain bin means twenty bins leave .01 to .02 sd of an
-        effect, and five .06 (networks on 100,000 rows of a planted world).
+        along the slope of the activations within the bin: plain bin means leave some of it in every effect, the more
+        the fewer the bins, and so effects do not depend on their number (tests/test_pathways_parts.py).
         """
         means = BinMeans.of(h, which, member, bins)
         cell = which * 2 + member

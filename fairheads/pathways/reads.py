@@ -25,8 +25,8 @@ from fairheads.results.reads import HeadReading
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 ROWS: dict[Kind, int] = {"table": 2_000, "image": 200, "tokens": 500}
-"""Rows by default, half of each group. With a thousand of each the standard error of a contrast is .045 of the spread
-of the column's attribution; images cost a hundred times as much a row, and their maps are means."""
+"""Rows by default, half of each group. With a thousand of each the standard error of a contrast is the square root of
+2 / 1,000, .045, of the spread of the column's attribution; images cost far more a row, and their maps are means."""
 
 WIDEST = 2_000
 """Columns of the widest table that is attributed: every column is gathered by itself."""
@@ -201,8 +201,7 @@ class _Way:
         cls, network: Network, layer: Layer, inputs: Inputs, key: str, member: Mask, data: Dataset, steps: int
     ) -> _Way:
         kind, _ = attributed_input(data)
-        masks = (name for name, v in inputs.items() if "mask" in name and v.shape == inputs[key].shape)
-        start, said = baseline_of(inputs, key, kind, member, next(masks, None))
+        start, said = baseline_of(inputs, key, kind, member)
         if (
             isinstance(network, TorchNetwork)
             and network.gradients

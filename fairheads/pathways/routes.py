@@ -38,7 +38,7 @@ def routing_report(
     Parameters
     ----------
     found : sequence of LayerRouting
-        Of `route_layers`, with intervals.
+        Of `route_layer` at every layer, with intervals.
     twins : sequence of the same
         Of each twin on the same rows; without intervals.
     group, reference : str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.errors import ConfigError
 from fairheads.pathways.effects import merit_of
-from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit, fits_of
+from fairheads.pathways.fits import BINS, Fits, LayerData
 from fairheads.pathways.readout import BinMeans
 from fairheads.pathways.response import response_near, shifted_gradients
 from fairheads.pathways.sample import Mask, Sample
@@ -27,10 +27,9 @@ SHARE = 0.25
 FLOOR = 0.05
 """Share of a group's variance below which a loss is not told from none.
 
-First layers of ordinary networks lose a few hundredths without the one pathway and nothing without the other: with a
-floor of .01 their dissociation reached 5.3, beyond that of every one of 8 networks of two experts (4.2 to 4.7). With
-.05 it was at most 2.1 in 104 of them, 1.9 in 8 penalised and 1.4 in 8 with a planted head, and at least 4.1 in the
-experts.
+First layers of ordinary networks lose a few hundredths without the one pathway and nothing without the other, of which
+a smaller floor would make a large dissociation. With this one it exceeds 3 at every layer of two experts, and at none
+of an ordinary network, a penalised one or one with a planted head (tests/test_routing.py).
 """
 
 
@@ -51,8 +50,6 @@ class LayerRouting:
         The pathway of each group: units that both halves of the rows choose.
     replicates : array (20,) or (0,)
         Dissociation without each jackknife block, everything refitted.
-    passes : float
-        Passes over the rows that it took.
     """
 
     layer: str
@@ -61,7 +58,6 @@ class LayerRouting:
     overlap: float
     units: tuple[tuple[int, ...], tuple[int, ...]]
     replicates: Floats
-    passes: float
 
     @property
     def dissociation(self) -> float:
@@ -198,30 +194,4 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
         overlap=float(shares.min(0).sum()),
         units=(tuple(both[0].tolist()), tuple(both[1].tolist())),
         replicates=np.array(replicates),
-        passes=3.0,
     )
-
-
-def route_layers(network: Network, sample: Sample, *, intervals: bool = True) -> tuple[LayerRouting, ...]:
-    """How far the groups have pathways of their own, layer by layer: see `route_layer`.
-
-    Parameters
-    ----------
-    network : Network
-        With gradients.
-    sample : Sample
-        With the activations of the layers.
-    intervals : bool
-        Whether to refit for intervals. Twins need none.
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
-    """
-    found = []
-    for name, h in sample.activations.items():
-        layer = LayerData.of(sample, name, h, sample.member)
-        refits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
-        found.append(route_layer(network, sample, layer, refits))
-    return tuple(found)

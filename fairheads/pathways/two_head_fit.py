@@ -26,7 +26,8 @@ QUANTITIES = ("b", "merit", "offset", "r2", "r2_floor", "agreement", "floor")
 LEAST_ALIKE = 0.7
 """Smallest correlation, given merit, of what the two halves of the rows read of the group, for b to be fitted.
 
-It was at most .55 where the inputs say nothing of the group beyond merit, .87 or more with weak proxies (AUC .6).
+It lies below where the inputs say nothing of the group beyond merit, and above where they do
+(tests/test_two_head_fit.py).
 """
 
 UNREAD = "at equal merit the two halves of the rows do not read the same of the group in this layer"
@@ -143,12 +144,12 @@ def two_head_fit(
 
     Notes
     -----
-    Over b = 0 to 2 of one two-headed network the fitted strength follows the true one with slope 1.00 to 1.04 at every
-    layer (synthetic rows and Adult, tests/test_two_head_fit.py), as long as z_g is what it was trained to be, near 0
-    and 1; a group head of half that size is used half as much. The start of that line is what the task head itself
-    makes of the group at equal merit. The interval of a constrained network of 32 units held what 60,000 rows say in
-    .91 of 120 samples of 3,000 rows. Not shown: a cause. A score can be written as two heads and be made in another
-    way.
+    Over b = 0 to 2 of one two-headed network the fitted strength follows the true one with slope 1 to within .05 at
+    every layer (synthetic rows and Adult, tests/test_two_head_fit.py), as long as z_g is what it was trained to be,
+    near 0 and 1; a group head of half that size is used half as much. The start of that line is what the task head
+    itself makes of the group at equal merit. Of 40 intervals of a constrained network, each of 3,000 rows, at least 32
+    hold what 60,000 rows say (the same file). Not shown: a cause. A score can be written as two heads and be made in
+    another way.
 
     References
     ----------

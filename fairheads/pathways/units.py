@@ -81,13 +81,12 @@ def discover(
 
     Notes
     -----
-    Benjamini and Hochberg's rule over single units with the pooled units of the twins as null has p no smaller than
-    1 / (1 + units x K): six planted units of a hundred cannot be named with five twins at a rate of .1, however large.
-    The predictive t supposes that the log of the largest size is normal over seeds; ``p_rank``, which supposes nothing,
-    is never below 1 / (K + 1) and stands beside it. Measured at a rate of .1: a name in .09 of 156 ordinary MLPs of
-    3 x 32 units with 12 twins each, in .08 with 8, in .12 with 5; in .12 where units are drawn from Student's t with 4
-    degrees of freedom. In 12 of `fairheads.planted.plant_head` with strength 2, .94 of the names were right and all
-    units found with 12 twins, .93 and all with 5; with strength 1, .96 and .85 of the units, .91 and .79.
+    Benjamini and Hochberg's rule over single units with the pooled units of the twins as null does not hold its rate:
+    the units of a network come up together. The predictive t supposes that the log of the largest size is normal over
+    seeds; ``p_rank``, which supposes nothing, is never below 1 / (K + 1) and stands beside it. What tests/test_units.py
+    asserts: where that holds, the chance of any name is at most the rate, .1 or .2, with 3, 5 and 12 twins; of 52
+    ordinary MLPs of 3 x 32 units, each beside 12 others, no more have a name than the rate allows; of the names in four
+    with a head planted with strength 2 (`fairheads.planted.plant_head`) .9 are right, and .8 of its units are named.
 
     Examples
     --------
@@ -149,14 +148,14 @@ def unit_report(
     Parameters
     ----------
     found : sequence of UnitAttributions
-        Of `attribute_layers`, with intervals.
+        Of `attribute_units` at every layer, with intervals.
     twins : sequence of the same
         Of each twin on the same rows; without intervals.
     group, reference : str
     rate : float
         False discovery rate.
     neutralised, neutralised_twins : sequences of Neutralised
-        Of `neutralise_layers` on the network and on each twin.
+        Of `neutralise_units` on the network and on each twin.
     direction : int
         That of the neutralised units.
     n : int

@@ -11,8 +11,9 @@ from torch import nn
 from fairheads.activations import Network, TorchNetwork, as_network
 from fairheads.data import Dataset, RowRecord
 from fairheads.errors import ConfigError, InputError
-from fairheads.models import Bundle, load_bundle, weights_digest
+from fairheads.models import Bundle, load_bundle
 from fairheads.twins import TwinRecipe
+from fairheads.twins.given import refuse_trained_on, refuse_twice, same_rows
 
 Model = Network | nn.Module | Bundle | str | Path
 
@@ -54,19 +55,11 @@ def given_networks(
     else:
         refuse_few(len(twins))
         others = [_open(twin) for twin in twins]
-        records = [each.rows if isinstance(each, Bundle) else None for each in others]
-        for record in records:
-            if record is not None:
-                record.refuse_overlap(data, of="a twin")
-        digests = {
-            None if rows is None else rows.digest for rows in (*records, None if bundle is None else bundle.rows)
-        }
-        matched = None if None in digests else len(digests) == 1
+        refuse_trained_on(others, data)
+        matched = same_rows([opened, *others])
         nets = [_module(each) for each in others]
     own = _module(opened) if not isinstance(opened, Network) or isinstance(opened, TorchNetwork) else None
-    weights = [weights_digest(net) for net in (*nets, *(() if own is None else (own,)))]
-    if len(set(weights)) < len(weights):
-        raise InputError("two of the twins, or a twin and the model, have the same weights; each must be trained anew.")
+    refuse_twice([*nets, *(() if own is None else (own,))])
     if train_data is not None:
         RowRecord.of(train_data).refuse_overlap(data, of="the group heads")
         if train_data.group_names != data.group_names:

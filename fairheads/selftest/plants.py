@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from fairheads.activations import as_network
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError
+from fairheads.pathways.sample import scores
 from fairheads.planted import GroupEstimate, Wiring, parity_strength, plant, straight
-from fairheads.planted.truth import scores
 from fairheads.planted.wired import depth_of, parts_of
 from fairheads.twoheads import Coefficients, attach_group_head, heads_of, merge_net
 
@@ -86,7 +87,7 @@ def units_in(net: nn.Module, ground: Ground, estimate: GroupEstimate) -> Plant:
     """
     on_rows = estimate.on(ground.rows)
     wiring = _wiring(net, on_rows)
-    full = ground.for_parity(scores(net, ground.rows), wiring.contribution(on_rows))
+    full = ground.for_parity(scores(as_network(net), ground.rows), wiring.contribution(on_rows))
     return lambda share: plant(net, estimate, wiring.scaled(share * full))
 
 

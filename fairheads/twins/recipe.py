@@ -95,7 +95,7 @@ class TwinRecipe:
         own = RowRecord.of(self.train_data).digest
         if isinstance(model, Bundle):
             return model.rows is not None and model.rows.digest == own
-        recorded = (self.record or {}).get("rows", {}).get("digest")
+        recorded = ((self.record or {}).get("rows") or {}).get("digest")
         return None if recorded is None else bool(recorded == own)
 
     def train(self, model: Bundle | nn.Module) -> tuple[nn.Module, ...]:
