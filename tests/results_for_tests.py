@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+from fairheads.reports import render
 from fairheads.results import (
     CRITERIA,
     RATES,
@@ -58,9 +60,28 @@ from fairheads.results import (
     undefined,
 )
 from fairheads.results.reads import Completeness, ReadColumn, ReadMap, ReadPart, ReadValue
+from fairheads.results.shown import Shown
 
 HOSTILE = '<script>alert("x")</script>\'|`a`\n$\\frac$ [b](javascript:c) **d** \u202e\x00 & -->'
-LONG = "n" * 10_000
+LONG = "n" * 3_000
+
+_DRAWN: dict[tuple[str, type, str], str] = {}
+
+
+def page_of(report: AuditReport | DisparityReport) -> str:
+    """Its page, drawn once for equal reports: figures take most of the time of these tests."""
+    key = ("page", type(report), report.to_json())
+    if key not in _DRAWN:
+        _DRAWN[key] = render(report, "html")
+    return _DRAWN[key]
+
+
+def fragment_of(result: Shown) -> str:
+    """Its HTML, drawn once for equal results."""
+    key = ("fragment", type(result), result.to_json())
+    if key not in _DRAWN:
+        _DRAWN[key] = result.html()
+    return _DRAWN[key]
 
 
 def number(value: float, half: float = 0.01, n: int = 4000) -> Number:
@@ -321,6 +342,7 @@ def incomparable() -> DisparityReport:
     return replace(report, groups=lonely, metrics=metrics, n=1070)
 
 
+@cache
 def thousand() -> DisparityReport:
     """A thousand groups; half of them have no recorded favourable row."""
     names = tuple(f"district {i:04d}" for i in range(1000))
