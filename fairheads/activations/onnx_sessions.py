@@ -140,7 +140,9 @@ class Sessions:
         options.log_severity_level = 4
         variant = self._graph.variant(outputs, {name: self._fed[name] for name in fed})
         try:
-            session = self._runtime.InferenceSession(variant, options, providers=["CPUExecutionProvider"])
+            session = self._runtime.InferenceSession(
+                variant, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # onnxruntime's exceptions have no class in common
             raise UnsafeModelError(f"onnxruntime does not take the graph: {first_line(error)}") from error
         for value in session.get_outputs():

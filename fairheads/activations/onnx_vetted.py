@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,10 @@ def _refuse_other_operators(model: Any, named: str) -> None:
 
 
 def _refuse_nodes(graph: Any, named: str) -> None:
+    made = Counter(name for node in graph.node for name in node.output if name)
+    made.update(each.name for each in graph.input)
+    if twice := next((name for name, times in made.items() if times > 1), None):
+        raise UnsafeModelError(f"{named} is damaged: tensor {twice!r} is made more than once.")
     for node in graph.node:
         if node.op_type == "Loop":
             raise UnsafeModelError(f"{named} has a loop (Loop), which may never end; export it without, or as a .pt2.")
