@@ -270,7 +270,7 @@ def test_a_factory_that_builds_another_network(net: MLP, tmp_path: Path, own_cod
     save_file(net.state_dict(), tmp_path / "net.safetensors")
     with pytest.raises(InputError, match=r"do not fit the network of .*size mismatch"):
         open_model(tmp_path / "net.safetensors", factory=f"{own_code}:narrow")
-    with pytest.raises(ConfigError, match="must return an nn.Module, got NoneType"):
+    with pytest.raises(ConfigError, match=r"must return an nn\.Module, got NoneType"):
         open_model(tmp_path / "net.safetensors", factory=f"{own_code}:nothing")
 
 

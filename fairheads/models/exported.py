@@ -83,7 +83,8 @@ def open_exported(archive: Mapping[str, bytes], *, what: str) -> ExportedProgram
         _refuse_growth(program)
         _refuse_no_modules(program)
     except FairheadsError as error:
-        raise UnsafeModelError(f"{what}: {error} Nothing of it was run; {EXPORT}.") from error
+        found = str(error).splitlines()[0]  # an interpreter of graphs adds lines of its own
+        raise UnsafeModelError(f"{what}: {found} Nothing of it was run; {EXPORT}.") from error
     except KeyError as error:
         raise UnsafeModelError(f"{what} lacks {str(error.args[0])[:80]!r}, or is damaged; {EXPORT}.") from error
     except Exception as error:  # whatever torch raises on a graph that makes no sense

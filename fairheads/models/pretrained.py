@@ -6,6 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,15 @@ def open_pretrained(folder: Path) -> nn.Module:
     except ImportError as error:
         raise ConfigError(f"{what} needs transformers: pip install 'fairheads[integrations]'.") from error
     try:
-        _refuse_larger(transformers, builder, folder, tensors, what)
-        net, info = getattr(transformers, builder).from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with _quiet(transformers):
+            _refuse_larger(transformers, builder, folder, tensors, what)
+            net, info = getattr(transformers, builder).from_pretrained(
+                str(folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except FairheadsError:
         raise
     except Exception as error:  # transformers raises many kinds on folders that make no sense
@@ -75,6 +77,21 @@ def open_pretrained(folder: Path) -> nn.Module:
         )
     module: nn.Module = net.eval()
     return module
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """While open, transformers neither logs nor draws bars: what it would say of lacking weights is an error here."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _weights(folder: Path, what: str) -> Iterator[tuple[str, int]]:
@@ -100,7 +117,7 @@ def _weights(folder: Path, what: str) -> Iterator[tuple[str, int]]:
         for key, entry in header.items():
             if key != "__metadata__":
                 start, end = entry["data_offsets"]
-                if not 0 <= start <= end <= size:
+                if not 0 <= start <= end <= size - 8 - length:
                     raise UnsafeModelError(f"{what}: {name!r} is truncated; get it again.")
                 yield key, end - start
 
