@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 from torch.export import ExportedProgram, UnflattenedModule
 
@@ -18,11 +17,13 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.models import Bundle, load_bundle, weights_digest
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
-from fairheads.pathways.counterfactual import PairGenerator, column_flip
-from fairheads.pathways.pair import contrasts
+from fairheads.pathways.counterfactual import PairGenerator
+from fairheads.pathways.details import checked_flip
+from fairheads.pathways.pair import Pair, contrasts
 from fairheads.results import AuditReport, DataInfo, DisparityReport, GroupShare, ModelInfo, Number, undefined
 from fairheads.sums import Cells, Tally
 from fairheads.twins import TwinRecipe
+from fairheads.twins.given import refuse_trained_on, refuse_twice, same_rows
 
 Net = Network | nn.Module | ExportedProgram
 Model = Net | Bundle | str | Path
@@ -88,7 +89,7 @@ def audit(
     net, bundle = _net(opened), _recorded(opened, twins)
     network = as_network(net, layers=layers)
     names = tuple(layer.name for layer in survey(network, data, layers))
-    _check_flip(flip, data, reference)
+    _check_flip(flip if details else None, data, reference)
     overlap, expected = _overlap(bundle, data)
     disparity = network_disparity(network, data)
     others = _twins(twins, opened, bundle, data)
@@ -148,11 +149,10 @@ def _recorded(model: Opened, twins: Sequence[Model] | TwinRecipe | None) -> Bund
 
 
 def _check_flip(flip: PairGenerator | Sequence[str] | None, data: Dataset, reference: str | None) -> None:
-    """Columns that do not hold the group are refused before twins are trained."""
-    if flip is not None and not callable(flip):
+    """A flip that is none is refused before twins are trained."""
+    if flip is not None:
         for group, against in contrasts(data, reference):
-            pair = data.take(np.flatnonzero((data.group == group) | (data.group == against)))
-            column_flip(pair, pair.group == group, flip)
+            checked_flip(flip, Pair.of(data, group, against, len(data), 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,18 +173,12 @@ def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Opened, bundle: Bu
         return _trained(twins, model, data)
     opened = [_open(twin) for twin in twins]
     bundles = [each for each in opened if isinstance(each, Bundle)]
+    refuse_trained_on(opened, data)
     for each in bundles:
-        if each.rows is not None:
-            each.rows.refuse_overlap(data, of="a twin")
         if bundle is not None:
             _refuse_other_recipe(bundle, each)
-    modules = [module for module in map(_module, (model, *opened)) if module is not None]
-    if len({weights_digest(module) for module in modules}) < len(modules):
-        raise InputError("two of the twins, or a twin and the model, have the same weights; each must be trained anew.")
-    networks = [_net(each) for each in opened]
-    if bundle is None or bundle.rows is None or len(bundles) < len(opened) or any(b.rows is None for b in bundles):
-        return _Twins(networks)
-    return _Twins(networks, all(b.rows is not None and b.rows.digest == bundle.rows.digest for b in bundles))
+    refuse_twice([module for module in map(_module, (model, *opened)) if module is not None])
+    return _Twins([_net(each) for each in opened], same_rows([bundle, *opened]))
 
 
 def _trained(recipe: TwinRecipe, model: Opened, data: Dataset) -> _Twins:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fairheads.pathways.case import Background, Case
-from fairheads.pathways.conditions import twin_summary
+from fairheads.pathways.conditions import Rule, twin_summary
 from fairheads.pathways.measure import QUANTITIES, LayerMeasure, TwinMeasure
 from fairheads.pathways.verdict import judge
 from fairheads.results import MeritCurve, Number, PathwayReport
@@ -216,7 +216,7 @@ def test_heads_of_both_signs_in_different_layers_are_inconclusive() -> None:
 
 def test_the_margin_of_erasure_grows_with_the_gap_of_the_twins() -> None:
     wide = tuple(replace(t, gap=-0.5) for t in TWINS)
-    small = layer(swap=0.0, erasure=0.06, se=0.005)
+    small = layer(swap=0.0, erasure=0.09, se=0.005)
     assert said(small) == "compensating_head"
     assert said(small, twins=wide) != "compensating_head"
 
@@ -301,3 +301,13 @@ def test_the_rank_p_counts_twins_at_least_as_large() -> None:
     assert report.twins is not None
     assert report.twins.p_rank == pytest.approx(2 / 7)
     assert report.twins.p_min == pytest.approx(1 / 7)
+
+
+def test_what_the_twins_show_on_average_is_no_head() -> None:
+    """An effect beyond its margin and beyond every twin, most of which the twins have as well."""
+    more = np.array([0.1, 0.0])
+    shared = tuple(replace(t, effects=t.effects + more, replicates=t.replicates + more) for t in TWINS)
+    report = judge(case(layer(swap=0.19, erasure=0.03), twins=shared))
+    assert report.verdict == "inconclusive" and "not beyond the twins' mean" in report.reason
+    assert judge(case(layer(swap=0.19, erasure=0.03), twins=shared), rule=Rule(beyond_mean=False)).rests_on_effect
+    assert said(layer(swap=0.29, erasure=0.03), twins=shared) == "compensating_head"

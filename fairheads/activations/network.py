@@ -138,7 +138,7 @@ class TorchNetwork:
         self._axes = dict(unit_axes or {})
         for name in [*(self._given or ()), *self._axes]:
             find_layer(module, Place.parse(name).module)
-        self._device, self._token_mask = device_of(module), token_mask
+        self._device, self.token_mask = device_of(module), token_mask
         self._known: dict[str, Layer] = {}
         self._open: list[str] = []
         self._mask: Tensor | None = None
@@ -152,7 +152,7 @@ class TorchNetwork:
             favourable=self.favourable,
             outcome=self.outcome,
             unit_axes=self._axes,
-            token_mask=self._token_mask,
+            token_mask=self.token_mask,
         )
 
     def layers(self) -> tuple[str, ...]:
@@ -243,7 +243,7 @@ class TorchNetwork:
     @contextmanager
     def _masked(self, inputs: Mapping[str, Array]) -> Iterator[None]:
         """While open, tokens that do not count are known."""
-        mask = inputs.get(self._token_mask)
+        mask = inputs.get(self.token_mask)
         self._mask = None if mask is None else torch.as_tensor(np.asarray(mask) != 0, device=self._device)
         try:
             yield

@@ -12,7 +12,7 @@ from fairheads.metrics import auc_within, stratified_difference
 from fairheads.monitor.sample import Pair
 from fairheads.pathways.case import MIN_COVERED
 from fairheads.pathways.fits import LIVE
-from fairheads.pathways.intervals import jackknife_se, pointwise_critical
+from fairheads.pathways.intervals import half_width
 from fairheads.pathways.readout import RIDGE, logistic, readout
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS
 from fairheads.results import Number, undefined
@@ -182,10 +182,9 @@ def effect_at_equal_merit(pair: Pair, z: Singles, score: Floats, grams: Grams) -
     value, covered = stratified_difference(score, pair.member, read.held_out, bins=pair.bins, minimum=MINIMUM)
     if covered < MIN_COVERED * n:
         return undefined(f"only {covered / n:.0%} of the rows lie in merit bins that have rows of both groups", n)
-    se = float(jackknife_se(replicates(pair, read, score)[:, None])[0])
-    if not np.isfinite(se):
+    half = half_width(replicates(pair, read, score))
+    if not np.isfinite(half):
         return undefined("the score is the same for every row outside one block", n)
-    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * se
     turned = -pair.sign * value / spread
     return Number(value=turned, n=covered, low=turned - half, high=turned + half)
 

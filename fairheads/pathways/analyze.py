@@ -12,6 +12,7 @@ from fairheads.activations import Layer, Network, as_network, one_thread
 from fairheads.data import Dataset, Stream, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.case import Background, Case, measure_case
+from fairheads.pathways.conditions import RULE, Rule
 from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import checked_flip, described
 from fairheads.pathways.measure import measure_twin
@@ -161,12 +162,12 @@ def affordable(layers: Sequence[Layer]) -> int:
     return max(1, MEMORY // (4 * max(sum(layer.units for layer in layers), 1)))
 
 
-def judged(cases: list[Case], alpha: float) -> list[PathwayReport]:
+def judged(cases: list[Case], alpha: float, rule: Rule = RULE) -> list[PathwayReport]:
     """Holm over groups: each is judged at alpha / m, those found leave, the rest are judged at alpha / (m - found)."""
     found: dict[str, PathwayReport] = {}
     left = list(cases)
     while left:
-        reports = [judge(case, alpha=alpha / len(left)) for case in left]
+        reports = [judge(case, alpha=alpha / len(left), rule=rule) for case in left]
         heads = {report.group: report for report in reports if report.rests_on_effect}
         found |= heads or {report.group: report for report in reports}
         left = [case for case in left if case.group not in found]

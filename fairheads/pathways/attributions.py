@@ -73,7 +73,7 @@ def integrated_gradients(
     x = given[key] if embedding is None else _embedded(network, embedding, given)
     begin = torch.as_tensor(start).to(given[key]).broadcast_to(given[key].shape)
     baseline = begin if embedding is None else _embedded(network, embedding, {**given, key: begin})
-    mask = given.get(network._token_mask)
+    mask = given.get(network.token_mask)
     if embedding is not None and mask is not None:
         baseline = torch.where(mask[:, :, None] != 0, baseline, x)  # what does not count gets 0
     others = [values for name, values in given.items() if embedding is not None or name != key]
@@ -158,7 +158,7 @@ def _live_readouts(
         given = dict(zip(names, others, strict=True)) | ({} if embedding is not None else {key: x})
         now["x"] = x
         module(*(given[name] for name in order))
-        mask = given.get(network._token_mask)
+        mask = given.get(network.token_mask)
         where = None if mask is None else layer.mask_of(mask != 0, len(x))
         return layer.pooled(seen[layer.name], where).double() @ matrix
 

@@ -25,15 +25,33 @@ UNITS: dict[Kind, str] = {"swap": "sd of the logit", "erasure": "difference in s
 TWINS_MATCHED = "twins trained on the model's rows"
 
 SWAP_MARGIN = 0.1
-"""Smallest swap effect worth the name, in standard deviations of the logit."""
 
-ERASURE_MARGIN = 0.03
-"""Smallest erasure effect worth the name, in selection rate; at least `ERASURE_SHARE` of the gap to be closed.
 
-With .02 a network constrained where there is no gap can hardly be shown to be without effect on 6,000 rows.
-"""
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What an effect must exceed to be a head. The defaults are those that the calibration study settled on.
 
-ERASURE_SHARE = 0.15
+    Attributes
+    ----------
+    swap_margin : float
+        Smallest swap effect worth the name, in standard deviations of the logit.
+    erasure_margin, erasure_share : float
+        Smallest erasure effect worth the name, in selection rate: the larger of ``erasure_margin`` and
+        ``erasure_share`` of the gap to be closed. Smaller ones find no more heads (the swap does) and leave more
+        networks undecided.
+    beyond_mean : bool
+        Whether the effect less the twins' mean must exceed the margin as well as the effect itself: what a network
+        shares with its twins, such as the noise of the labels, is then no head.
+    """
+
+    swap_margin: float = SWAP_MARGIN
+    erasure_margin: float = 0.05
+    erasure_share: float = 0.25
+    beyond_mean: bool = True
+
+
+RULE = Rule()
+
 RETENTION = 0.9
 """Share of the twins' ranking within groups that a head keeps."""
 
@@ -59,7 +77,7 @@ class Bounds:
 
     ``low`` and ``high`` are bounds at level alpha each, all places together; ``critical`` is for one bound of one place
     at level alpha. ``excess`` is the effect less the twins' mean, with ``excess_se`` and ``excess_critical`` alike; NaN
-    without twins that may have been trained on the same rows.
+    without twins that may have been trained on the same rows. ``beyond_mean`` as in `Rule`.
     """
 
     point: Floats
@@ -71,6 +89,20 @@ class Bounds:
     excess: Floats
     excess_se: Floats
     excess_critical: Floats
+    beyond_mean: bool
+
+    def passing(self, direction: int, *, alone: bool = False) -> list[tuple[int, int]]:
+        """(layer, kind) beyond the margin in one direction, not contradicted by the other effect at the layer.
+
+        ``alone``: whatever the twins' mean.
+        """
+        near = self.low if direction > 0 else -self.high
+        far = self.high if direction > 0 else -self.low
+        passed = (near > self.margin) & (far[:, ::-1] >= 0)
+        if self.beyond_mean and not alone:
+            less = direction * self.excess - self.excess_critical * self.excess_se
+            passed &= np.isnan(less) | (less > self.margin)
+        return [(int(layer), int(kind)) for layer, kind in np.argwhere(passed)]
 
     def inside(self, *, below_only: bool = False, beside_twins: bool = True) -> bool:
         """Whether every effect is shown to lie within its margin: of 0, or of the twins' mean.
@@ -95,13 +127,14 @@ def _within(point: Floats, half: Floats, margin: Floats, below_only: bool) -> ND
     return below if below_only else below & above
 
 
-def bounds_of(case: Case, alpha: float) -> Bounds:
+def bounds_of(case: Case, alpha: float, rule: Rule = RULE) -> Bounds:
+    """Effects of the network at every layer, their bounds at level ``alpha`` and their margins."""
     replicates = np.stack([np.column_stack([m.column(k) for k in KINDS]) for m in case.layers], axis=1)
     point = np.array([[m.point[k] for k in KINDS] for m in case.layers])
     se = jackknife_se(replicates)
     half = simultaneous_critical(replicates.reshape(JACKKNIFE_BLOCKS, -1), alpha, case.seed) * se
     to_close = np.mean([t.gap for t in case.twins]) if case.twins else case.base_rate_gap.value
-    margin = np.array([SWAP_MARGIN, max(ERASURE_MARGIN, ERASURE_SHARE * abs(float(to_close)))])
+    margin = np.array([rule.swap_margin, max(rule.erasure_margin, rule.erasure_share * abs(float(to_close)))])
     return Bounds(
         point,
         se,
@@ -110,6 +143,7 @@ def bounds_of(case: Case, alpha: float) -> Bounds:
         margin,
         pointwise_critical(JACKKNIFE_BLOCKS, alpha),
         *_excess(case, point, replicates, alpha),
+        rule.beyond_mean,
     )
 
 

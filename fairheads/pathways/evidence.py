@@ -59,6 +59,7 @@ def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | Non
         )
     if twins is not None:
         excess, half = (float(v[found.place]) for v in (bounds.excess, bounds.excess_critical * bounds.excess_se))
+        margin = float(bounds.margin[found.place[1]])
         lines.append(
             Evidence(
                 detector=f"{KINDS[found.place[1]]} less the mean of {twins.n} twins",
@@ -66,9 +67,9 @@ def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | Non
                 value=excess,
                 low=excess - half,
                 high=excess + half,
-                null=0.0,
-                passed=None,
-                note=f"what both share cancels; each bound at level {alpha:g}, for this place alone",
+                null=found.direction * margin,
+                passed=None if np.isnan(excess) else found.direction * excess - half > margin,
+                note=f"beyond the margin; what both share cancels; each bound at level {alpha:g}, for this place alone",
             )
         )
         lines.append(

@@ -16,7 +16,7 @@ from fairheads.results.routing import LayerRoutes, RoutingReport
 
 Floats = NDArray[np.float64]
 
-MARGIN = 1.0
+MARGIN = 0.25
 """How far the lower bound of the dissociation must lie above the largest twin's."""
 
 

@@ -19,7 +19,7 @@ from fairheads.results.units import LayerUnits, Neutralisation, UnitEffect, Unit
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-RATE = 0.1
+RATE = 0.05
 """False discovery rate of the units that are named."""
 
 SMALLEST = 0.01

@@ -8,8 +8,10 @@ from fairheads.pathways.case import Case
 from fairheads.pathways.conditions import (
     KINDS,
     RETENTION,
+    RULE,
     TWINS_MATCHED,
     Bounds,
+    Rule,
     bounds_of,
     general_checks,
     layer_checks,
@@ -18,18 +20,6 @@ from fairheads.pathways.conditions import (
 )
 from fairheads.pathways.evidence import Finding, report_of, untestable_report
 from fairheads.results import Evidence, Number, PathwayReport, Verdict
-
-
-def _passing(bounds: Bounds, direction: int) -> list[tuple[int, int]]:
-    """(layer, kind) beyond the margin in one direction, not contradicted by the other effect at the layer."""
-    near = bounds.low if direction > 0 else -bounds.high
-    far = bounds.high if direction > 0 else -bounds.low
-    return [
-        (layer, kind)
-        for layer in range(len(bounds.point))
-        for kind in (0, 1)
-        if near[layer, kind] > bounds.margin[kind] and far[layer, 1 - kind] >= 0
-    ]
 
 
 def _strongest(bounds: Bounds, places: list[tuple[int, int]]) -> tuple[int, int]:
@@ -41,7 +31,7 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
     everywhere = [(layer, kind) for layer in range(len(case.layers)) for kind in (0, 1)]
     strongest = _strongest(bounds, everywhere)
     direction = 1 if bounds.point[strongest] >= 0 else -1
-    passing = {d: _passing(bounds, d) for d in (1, -1)}
+    passing = {d: bounds.passing(d) for d in (1, -1)}
     if case.twins:
         passing = {
             d: [place for place in places if _p(case, bounds, place, d) <= alpha] for d, places in passing.items()
@@ -67,9 +57,11 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
                 "inconclusive", f"no effect was seen, but a check did not pass: {doubts[0]}", strongest, direction
             )
         return Finding(*absent, strongest, direction)
-    beyond = _passing(bounds, 1) + _passing(bounds, -1)
+    beyond = bounds.passing(1) + bounds.passing(-1)
     reason = "the intervals reach across a margin"
-    if beyond and case.twins:
+    if not beyond and bounds.passing(1, alone=True) + bounds.passing(-1, alone=True):
+        reason = "an effect lies beyond its margin, but not beyond the twins' mean by as much"
+    elif beyond and case.twins:
         compared = [_p(case, bounds, place, 1 if bounds.point[place] > 0 else -1) for place in beyond]
         alike = "these twins are too few or too alike to compare with"
         shown = alike if np.isnan(compared).all() else "not beyond what the twins show"
@@ -124,8 +116,8 @@ def _head(
     return Finding(word, reason, place, direction)
 
 
-def judge(case: Case, *, alpha: float = 0.05) -> PathwayReport:
-    """The verdict on one case at level ``alpha``, with its evidence.
+def judge(case: Case, *, alpha: float = 0.05, rule: Rule = RULE) -> PathwayReport:
+    """The verdict on one case at level ``alpha`` by a rule, with its evidence.
 
     An intersection-union test: margin, twins, retention and checks must each hold at level ``alpha``, so the chance of
     a false head is at most ``alpha`` as far as each condition keeps its level.
@@ -134,7 +126,7 @@ def judge(case: Case, *, alpha: float = 0.05) -> PathwayReport:
         return untestable_report(case, case.untestable, alpha)
     retention, beside = retention_of(case, alpha)
     checks = general_checks(case)
-    bounds = bounds_of(case, alpha)
+    bounds = bounds_of(case, alpha, rule)
     if case.unreadable and not _levelled_down(case, bounds, retention):
         return untestable_report(case, "the group cannot be read from any layer", alpha)
     found = _find(case, bounds, retention, beside, checks, alpha)

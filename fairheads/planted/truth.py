@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fairheads.activations import Network, TorchNetwork
-from fairheads.data import Dataset, blocks
+from fairheads.activations import Network, as_network
+from fairheads.data import Dataset
+from fairheads.pathways import sample
 from fairheads.planted.world import World
 
 
@@ -55,5 +56,4 @@ def true_effect(
 
 def scores(network: Network | nn.Module, data: Dataset) -> NDArray[np.float64]:
     """Logits (n,) of all rows, in fixed blocks."""
-    run = TorchNetwork(network) if isinstance(network, nn.Module) else network
-    return np.concatenate([run.forward(batch.inputs) for batch in blocks(data)])
+    return sample.scores(as_network(network), data)

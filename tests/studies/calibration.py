@@ -1,7 +1,7 @@
 """How often the verdict is right: every planted class on many data sets, with twins and without.
 
 Run by `make calibrate` (`make calibrate QUICK=1` in ten minutes); resumable: measured data sets are kept in --work, one
-process a core with one thread each. Writes calibration.json beside this file.
+process a core with one thread each. Writes calibration.json and calibration.png beside this file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import click
+from calibration_figure import draw
 from calibration_runs import ALPHA, BENCHES, BY_KIND, file_of, one_data_set, read_data_set
 from calibration_tables import seeds_where, tables
 
@@ -59,6 +60,7 @@ def main(quick: bool, work: Path, names: tuple[str, ...], processes: int, measur
         for word, row in result[name]["classes"].items():
             click.echo(f"{name:10} {word:24} {row['truth']:12} {row['n']:4} {row['verdicts']}")
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    draw(result, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":
