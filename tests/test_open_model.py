@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fairheads.activations import Network, as_network
+from fairheads.activations import Network, Outcome, as_network
 from fairheads.errors import ConfigError, FairheadsWarning, InputError, UnsafeModelError
 from fairheads.models import Bundle, open_model, save_bundle, weights_digest
 from fairheads.nets import MLP
@@ -213,7 +213,6 @@ def test_scikit_learn_of_three_classes_gives_a_logit_each(tmp_path: Path, dump: 
 def test_onnx(net: MLP, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="needs the extra `integrations`")
     pytest.importorskip("onnxruntime", reason="needs the extra `integrations`")
-    pytest.importorskip("fairheads.activations.onnx", reason="networks in ONNX are not there yet")
     nodes, weights, last = [], [], "x"
     for number, linear in enumerate(linears(net)):
         weights += [
@@ -236,6 +235,36 @@ def test_onnx(net: MLP, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, tmp_path / "net.onnx")
     assert same(opened(tmp_path / "net.onnx"), net, inputs)
+    graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    graph.initializer[0].external_data.add(key="location", value="/etc/passwd")
+    outside = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "outside.onnx").write_bytes(outside.SerializeToString())
+    with pytest.raises(UnsafeModelError, match=r"outside\.onnx.*keeps weights in another file"):
+        open_model(tmp_path / "outside.onnx")
+    (tmp_path / "cut.onnx").write_bytes(model.SerializeToString()[:-40])
+    with pytest.raises(UnsafeModelError, match=r"cut\.onnx"):
+        open_model(tmp_path / "cut.onnx")
+
+
+def test_an_outcome_says_how_outputs_are_scored(net: MLP, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
+    probability = nn.Sequential(net, nn.Sigmoid()).eval()
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(probability, (torch.zeros(4, WIDTH),), dynamic_shapes=({0: rows},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    assert same(opened(tmp_path / "net.pt2", outcome=Outcome.parse("probability")), net, inputs)
+    assert not same(opened(tmp_path / "net.pt2"), net, inputs)
+    folder = save_bundle(Bundle(net=net), tmp_path / "net")
+    with pytest.raises(ConfigError, match="leave `outcome` out"):
+        open_model(folder, outcome=Outcome.parse("probability"))
+
+
+def test_an_export_for_one_size_of_batch_says_how_to_export_it(
+    net: MLP, inputs: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    torch.export.save(torch.export.export(net.eval(), (torch.zeros(4, WIDTH),)), tmp_path / "net.pt2")
+    network = opened(tmp_path / "net.pt2")
+    with pytest.raises(ConfigError, match="batches of another size; export it with `dynamic_shapes`"):
+        network.forward(inputs)
 
 
 def test_an_export_has_the_report_of_its_network(net: MLP, program: Any, tmp_path: Path) -> None:

@@ -291,7 +291,7 @@ def _as_positional(module: Vetted) -> None:
         raise UnsafeModelError("it does not say what the network takes.")
     inputs = sum("user_input" in spec for spec in module["signature"]["input_specs"])
     others = sum("constant_input" in spec for spec in module["signature"]["input_specs"])
-    leaf = {"type": None, "context": None, "children_spec": []}
+    leaf: Vetted = {"type": None, "context": None, "children_spec": []}
     arguments = {"type": "builtins.tuple", "context": "null", "children_spec": [leaf] * (inputs + others)}
     named = {"type": "builtins.dict", "context": "[]", "children_spec": []}
     whole = {"type": "builtins.tuple", "context": "null", "children_spec": [arguments, named]}

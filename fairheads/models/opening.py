@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import nn
 from torch.export import ExportedProgram
 
-from fairheads.activations import Network
-from fairheads.errors import ConfigError, InputError, UnsafeModelError
+from fairheads.activations import Network, OnnxNetwork, Outcome, TorchNetwork
+from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError
 from fairheads.models.archives import is_zip, unpacked
 from fairheads.models.bundle import Bundle, load_bundle
 from fairheads.models.exported import EXPORT, open_exported
@@ -49,7 +49,7 @@ PACKED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 """First bytes of zlib streams, which joblib makes."""
 
 
-def open_model(path: str | Path, *, factory: str | None = None) -> Opened:
+def open_model(path: str | Path, *, factory: str | None = None, outcome: Outcome | None = None) -> Opened:
     """A saved model, ready for `fairheads.audit.audit` and `fairheads.pathways.analyze_pathways`.
 
     The kind is found by what is in the file, not by its name alone. No file is trusted: pickles are never executed,
@@ -64,41 +64,53 @@ def open_model(path: str | Path, *, factory: str | None = None) -> Opened:
         ``pkg.mod:function``, a function of the user's own that builds the network for weights alone
         (``.safetensors``, ``.npz``, checkpoints of tensors). It is the only code that is run, and a `FairheadsWarning`
         says so.
+    outcome : Outcome, optional
+        How the outputs become the score, where they are not one logit a row. Bundles take none.
 
     Returns
     -------
     Bundle, ExportedProgram, nn.Module or Network
-        Whichever the kind of file gives; all of them can be audited.
+        Whichever the kind of file gives, a `Network` where ``outcome`` is given; all of them can be audited.
 
     Raises
     ------
     InputError
         If there is nothing, or no kind of model that is known.
     ConfigError
-        If the file needs a factory or an extra that is not installed, or has a factory and needs none.
+        If the file needs a factory or an extra that is not installed, or is given a factory or an outcome and takes
+        none.
     UnsafeModelError
         If loading it would run code, or it is damaged; the message says what was found and how to convert it.
 
     Notes
     -----
+    A ``.pt2`` must take batches of any size (``dynamic_shapes``); an ONNX graph of one size is filled up.
+
     That a file is let in says nothing of what the network does: it may have been trained to mislead.
 
     Examples
     --------
+    >>> import tempfile
     >>> from fairheads.models import Bundle, save_bundle
     >>> from fairheads.nets import MLP
-    >>> folder = getfixture("tmp_path") / "net"
-    >>> _ = save_bundle(Bundle(net=MLP(4, hidden=(8,))), folder)
-    >>> open_model(folder).net.config["hidden"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = save_bundle(Bundle(net=MLP(4, hidden=(8,))), Path(folder) / "net")
+    ...     opened = open_model(Path(folder) / "net")
+    >>> list(opened.net.config["hidden"])
     [8]
     """
     source = Path(path)
     if not source.exists():
         raise InputError(f"there is no model at {str(source)!r}.")
-    opened = _folder(source) if source.is_dir() else _file(source, factory)
+    opened = _folder(source) if source.is_dir() else _file(source, factory, outcome)
     if factory is not None and not isinstance(opened, _Built):
         raise ConfigError(f"{str(source)!r} brings its own network; leave `factory` out.")
-    return opened.net if isinstance(opened, _Built) else opened
+    model = opened.net if isinstance(opened, _Built) else opened
+    if outcome is not None and isinstance(model, Bundle):
+        raise ConfigError(f"{str(source)!r} is a bundle, whose networks return logits; leave `outcome` out.")
+    if outcome is not None and isinstance(model, nn.Module | ExportedProgram):
+        return TorchNetwork(model, outcome=outcome)
+    return model
 
 
 class _Built:
@@ -136,7 +148,7 @@ def _refuse_links(folder: Path) -> None:
                 raise UnsafeModelError(f"{str(folder)!r} holds more than {FILES:,} files; it is no model.")
 
 
-def _file(source: Path, factory: str | None) -> Network | nn.Module | ExportedProgram | _Built:
+def _file(source: Path, factory: str | None, outcome: Outcome | None) -> Network | nn.Module | ExportedProgram | _Built:
     what, end = repr(str(source)), source.suffix.lower()
     if not source.is_file():
         raise InputError(f"{what} is no plain file.")
@@ -157,7 +169,7 @@ def _file(source: Path, factory: str | None) -> Network | nn.Module | ExportedPr
         weights = from_safetensors(content, what=what)
         return _Built(built(_needed(factory, what), weights, what=what))
     if end == ".onnx" or content[:1] == b"\x08":
-        return _onnx(content, what)
+        return _onnx(content, what, outcome)
     if end in (".pt2", ".skops", ".npz", ".zip", *PICKLES):
         raise UnsafeModelError(f"{what} is damaged: it has not the beginning of a {end} file; get it again.")
     raise InputError(f"{what} is no model of a known kind; known are {KINDS}.")
@@ -218,10 +230,8 @@ def _refuse_pickle(content: bytes, end: str, what: str) -> None:
         raise InputError(f"{what} is one array, no model; known are {KINDS}.")
 
 
-def _onnx(content: bytes, what: str) -> Network:
+def _onnx(content: bytes, what: str, outcome: Outcome | None) -> Network:
     try:
-        from fairheads.activations.onnx import OnnxNetwork
-    except ImportError as error:
-        raise ConfigError(f"{what} needs onnx and onnxruntime: pip install 'fairheads[integrations]'.") from error
-    network: Network = OnnxNetwork(content)
-    return network
+        return OnnxNetwork(content, outcome=outcome)
+    except FairheadsError as error:  # it has the bytes alone, and cannot name the file
+        raise type(error)(f"{what}: {error}") from error
