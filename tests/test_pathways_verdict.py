@@ -311,3 +311,13 @@ def test_what_the_twins_show_on_average_is_no_head() -> None:
     assert report.verdict == "inconclusive" and "not beyond the twins' mean" in report.reason
     assert judge(case(layer(swap=0.19, erasure=0.03), twins=shared), rule=Rule(beyond_mean=False)).rests_on_effect
     assert said(layer(swap=0.29, erasure=0.03), twins=shared) == "compensating_head"
+
+
+def test_an_effect_that_does_not_reach_the_last_layer_is_no_head() -> None:
+    """A mean shift of an early layer moves the score, and at the last layer nothing of it is seen."""
+    last = layer("l2", swap=0.01, erasure=0.01)
+    report = judge(case(HEAD, last, twins=TWO_LAYERS))
+    assert report.verdict == "inconclusive" and "reach the last layer" in report.reason
+    assert judge(case(HEAD, last, twins=TWO_LAYERS), rule=Rule(reaches_end=False)).verdict == "compensating_head"
+    assert said(HEAD, layer("l2", swap=0.05, erasure=0.01), twins=TWO_LAYERS) == "compensating_head"
+    assert said(last, HEAD, twins=TWO_LAYERS) == "compensating_head"

@@ -17,6 +17,7 @@ from fairheads.pathways.sample import JACKKNIFE_BLOCKS
 from fairheads.results import Evidence, Number, TwinSummary, undefined
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Kind = Literal["swap", "erasure"]
 
 KINDS: tuple[Kind, Kind] = ("swap", "erasure")
@@ -42,12 +43,17 @@ class Rule:
     beyond_mean : bool
         Whether the effect less the twins' mean must exceed the margin as well as the effect itself: what a network
         shares with its twins, such as the noise of the labels, is then no head.
+    reaches_end : bool
+        Whether one of the effects at the last layer must be shown to lie on the same side of 0. A mean shift of an
+        early layer, above all at every position of an image, can be more than the network ever sees; what decides
+        arrives at the end.
     """
 
     swap_margin: float = SWAP_MARGIN
     erasure_margin: float = 0.05
     erasure_share: float = 0.25
     beyond_mean: bool = True
+    reaches_end: bool = True
 
 
 RULE = Rule()
@@ -77,7 +83,7 @@ class Bounds:
 
     ``low`` and ``high`` are bounds at level alpha each, all places together; ``critical`` is for one bound of one place
     at level alpha. ``excess`` is the effect less the twins' mean, with ``excess_se`` and ``excess_critical`` alike; NaN
-    without twins that may have been trained on the same rows. ``beyond_mean`` as in `Rule`.
+    without twins that may have been trained on the same rows.
     """
 
     point: Floats
@@ -89,20 +95,23 @@ class Bounds:
     excess: Floats
     excess_se: Floats
     excess_critical: Floats
-    beyond_mean: bool
 
-    def passing(self, direction: int, *, alone: bool = False) -> list[tuple[int, int]]:
-        """(layer, kind) beyond the margin in one direction, not contradicted by the other effect at the layer.
-
-        ``alone``: whatever the twins' mean.
-        """
+    def beyond(self, direction: int) -> Bools:
+        """Places (layers, 2) beyond the margin in one direction, not contradicted by the other effect at the layer."""
         near = self.low if direction > 0 else -self.high
         far = self.high if direction > 0 else -self.low
-        passed = (near > self.margin) & (far[:, ::-1] >= 0)
-        if self.beyond_mean and not alone:
-            less = direction * self.excess - self.excess_critical * self.excess_se
-            passed &= np.isnan(less) | (less > self.margin)
-        return [(int(layer), int(kind)) for layer, kind in np.argwhere(passed)]
+        found: Bools = (near > self.margin) & (far[:, ::-1] >= 0)
+        return found
+
+    def beyond_mean(self, direction: int) -> Bools:
+        """Places (layers, 2) where the excess over the twins' mean is beyond the margin, or cannot be had."""
+        less = direction * self.excess - self.excess_critical * self.excess_se
+        found: Bools = np.isnan(less) | (less > self.margin)
+        return found
+
+    def reaches_end(self, direction: int) -> bool:
+        """Whether an effect at the last layer is shown to lie on this side of 0."""
+        return bool((direction * self.point[-1] - self.critical * self.se[-1] > 0).any())
 
     def inside(self, *, below_only: bool = False, beside_twins: bool = True) -> bool:
         """Whether every effect is shown to lie within its margin: of 0, or of the twins' mean.
@@ -122,7 +131,7 @@ class Bounds:
         return bool(((of_zero | of_twins) & ~beyond).all())
 
 
-def _within(point: Floats, half: Floats, margin: Floats, below_only: bool) -> NDArray[np.bool_]:
+def _within(point: Floats, half: Floats, margin: Floats, below_only: bool) -> Bools:
     below, above = point + half < margin, point - half > -margin
     return below if below_only else below & above
 
@@ -143,7 +152,6 @@ def bounds_of(case: Case, alpha: float, rule: Rule = RULE) -> Bounds:
         margin,
         pointwise_critical(JACKKNIFE_BLOCKS, alpha),
         *_excess(case, point, replicates, alpha),
-        rule.beyond_mean,
     )
 
 

@@ -10,6 +10,7 @@ from fairheads.pathways.conditions import (
     RETENTION,
     RULE,
     TWINS_MATCHED,
+    Bools,
     Bounds,
     Rule,
     bounds_of,
@@ -21,33 +22,58 @@ from fairheads.pathways.conditions import (
 from fairheads.pathways.evidence import Finding, report_of, untestable_report
 from fairheads.results import Evidence, Number, PathwayReport, Verdict
 
+Place = tuple[int, int]
+"""Layer and kind of effect."""
 
-def _strongest(bounds: Bounds, places: list[tuple[int, int]]) -> tuple[int, int]:
+
+def _strongest(bounds: Bounds, places: list[Place]) -> Place:
     return max(places, key=lambda place: abs(bounds.point[place]) / bounds.margin[place[1]])
 
 
-def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: list[Evidence], alpha: float) -> Finding:
+def _places(found: Bools) -> list[Place]:
+    return [(int(layer), int(kind)) for layer, kind in np.argwhere(found)]
+
+
+def _passing(case: Case, bounds: Bounds, direction: int, rule: Rule, alpha: float) -> tuple[list[Place], str]:
+    """Where an effect in one direction meets the margin and the twins; where it does so nowhere, what it fails by."""
+    beyond = bounds.beyond(direction)
+    if not beyond.any():
+        return [], ""
+    if rule.beyond_mean:
+        beyond &= bounds.beyond_mean(direction)
+    if not beyond.any():
+        return [], "not beyond the twins' mean by as much"
+    if not case.twins:
+        return _places(beyond), ""
+    ps = {place: _p(case, bounds, place, direction) for place in _places(beyond)}
+    alike = all(np.isnan(p) for p in ps.values())
+    failed = "these twins are too few or too alike to compare with" if alike else "not beyond what the twins show"
+    return [place for place, p in ps.items() if p <= alpha], failed
+
+
+def _find(
+    case: Case, bounds: Bounds, retention: Number, beside: str, checks: list[Evidence], alpha: float, rule: Rule
+) -> Finding:
     """The rule: checks, then heads of either sign, then suppression, then neutral; else nothing is decided."""
     everywhere = [(layer, kind) for layer in range(len(case.layers)) for kind in (0, 1)]
     strongest = _strongest(bounds, everywhere)
     direction = 1 if bounds.point[strongest] >= 0 else -1
-    passing = {d: bounds.passing(d) for d in (1, -1)}
-    if case.twins:
-        passing = {
-            d: [place for place in places if _p(case, bounds, place, d) <= alpha] for d, places in passing.items()
-        }
     failed = [check.detector for check in checks if check.passed is False and check.detector != TWINS_MATCHED]
     if failed:
         return Finding("inconclusive", f"a check failed: {failed[0]}", strongest, direction)
-    if passing[1] and passing[-1]:
+    (above, fails_above), (below, fails_below) = (_passing(case, bounds, d, rule, alpha) for d in (1, -1))
+    if above and below:
         return Finding("inconclusive", "effects of both signs lie beyond their margins", strongest, direction)
-    for d in (1, -1):
-        if passing[d]:
-            return _head(case, bounds, retention, beside, passing[d], d)
+    if above or below:
+        places, direction = (above, 1) if above else (below, -1)
+        if not rule.reaches_end or bounds.reaches_end(direction):
+            return _head(case, bounds, retention, beside, places, direction)
+        unseen = "an effect lies beyond its margin, but is not shown to reach the last layer"
+        return Finding("inconclusive", unseen, _strongest(bounds, places), direction)
     absent: tuple[Verdict, str] | None = None
     if _levelled_down(case, bounds, retention):
-        below = f"ranking within groups is below {RETENTION:g} of the twins' and the gap smaller than theirs"
-        absent = "suppression", f"{below}; no effect exceeds its margin"
+        lost = f"ranking within groups is below {RETENTION:g} of the twins' and the gap smaller than theirs"
+        absent = "suppression", f"{lost}; no effect exceeds its margin"
     elif bounds.inside():
         absent = "neutral", _why_neutral(bounds)
     if absent is not None:
@@ -57,15 +83,8 @@ def _find(case: Case, bounds: Bounds, retention: Number, beside: str, checks: li
                 "inconclusive", f"no effect was seen, but a check did not pass: {doubts[0]}", strongest, direction
             )
         return Finding(*absent, strongest, direction)
-    beyond = bounds.passing(1) + bounds.passing(-1)
-    reason = "the intervals reach across a margin"
-    if not beyond and bounds.passing(1, alone=True) + bounds.passing(-1, alone=True):
-        reason = "an effect lies beyond its margin, but not beyond the twins' mean by as much"
-    elif beyond and case.twins:
-        compared = [_p(case, bounds, place, 1 if bounds.point[place] > 0 else -1) for place in beyond]
-        alike = "these twins are too few or too alike to compare with"
-        shown = alike if np.isnan(compared).all() else "not beyond what the twins show"
-        reason = f"an effect lies beyond its margin, but {shown}"
+    fails = fails_above or fails_below
+    reason = f"an effect lies beyond its margin, but {fails}" if fails else "the intervals reach across a margin"
     return Finding("inconclusive", reason, strongest, direction)
 
 
@@ -82,15 +101,13 @@ def _why_neutral(bounds: Bounds) -> str:
     return "no effect is beyond its margin, and each is shown to lie within it, of 0 or of the twins' mean"
 
 
-def _p(case: Case, bounds: Bounds, place: tuple[int, int], direction: int) -> float:
+def _p(case: Case, bounds: Bounds, place: Place, direction: int) -> float:
     """The twins' p of the effect at one place; NaN, which no level passes, where there is nothing to compare with."""
     summary = twin_summary(case, *place, direction, float(bounds.point[place]))
     return float("nan") if summary is None else summary.p
 
 
-def _head(
-    case: Case, bounds: Bounds, retention: Number, beside: str, places: list[tuple[int, int]], direction: int
-) -> Finding:
+def _head(case: Case, bounds: Bounds, retention: Number, beside: str, places: list[Place], direction: int) -> Finding:
     place = _strongest(bounds, places)
     effect = f"{KINDS[place[1]]} at {case.layers[place[0]].name} beyond its margin"
     failed = [check.detector for check in layer_checks(case.layers[place[0]]) if check.passed is False]
@@ -129,5 +146,5 @@ def judge(case: Case, *, alpha: float = 0.05, rule: Rule = RULE) -> PathwayRepor
     bounds = bounds_of(case, alpha, rule)
     if case.unreadable and not _levelled_down(case, bounds, retention):
         return untestable_report(case, "the group cannot be read from any layer", alpha)
-    found = _find(case, bounds, retention, beside, checks, alpha)
+    found = _find(case, bounds, retention, beside, checks, alpha, rule)
     return report_of(case, bounds, found, retention, beside, checks, alpha)
