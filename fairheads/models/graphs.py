@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from fairheads.errors import UnsafeModelError
@@ -109,9 +110,7 @@ def copied(kind: Any, data: Any, depth: int = 0) -> Any:
 
 
 def _copied_fields(kind: type, data: Mapping[str, Any], depth: int) -> Vetted:
-    from torch._export.serde import schema
-
-    hints = typing.get_type_hints(kind, globalns=vars(schema), include_extras=True)
+    hints = _hints(kind)
     union = hasattr(kind, "create")
     if union and (len(data) != 1 or next(iter(data)) not in hints):
         raise UnsafeModelError(f"its description has a {kind.__name__} of several or unknown kinds.")
@@ -125,6 +124,13 @@ def _copied_fields(kind: type, data: Mapping[str, Any], depth: int) -> Vetted:
     if rule is not None:
         rule(made)
     return made
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    from torch._export.serde import schema
+
+    return typing.get_type_hints(kind, globalns=vars(schema), include_extras=True)
 
 
 def _copied_value(kind: Any, data: Any) -> Any:
