@@ -42,7 +42,7 @@ def dead() -> MLP:
 
 @cache
 def rows() -> Dataset:
-    return synthetic(3000, seed=1)
+    return synthetic(1800, seed=1)
 
 
 def described(net: nn.Module | Network, *twins: nn.Module | Network, **settings: object) -> PathwayReport:

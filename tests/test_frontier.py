@@ -182,8 +182,17 @@ def test_every_candidate_has_the_counts_of_its_decisions(n: int, whole: bool) ->
         assert front.selection_rate[i] == pytest.approx(decision.mean(), abs=1e-12) and usable(decision, y)
 
 
-@pytest.mark.parametrize("metric", ["demographic_parity", "equal_opportunity", "equalized_odds", "predictive_equality"])
-@pytest.mark.parametrize("k", [2, 4])
+NAMED = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality")
+
+
+@pytest.mark.parametrize(
+    ("k", "metric"),
+    [
+        *product([2], NAMED),
+        *product([4], NAMED[:2]),
+        *(pytest.param(4, metric, marks=pytest.mark.slow) for metric in NAMED[2:]),
+    ],
+)
 def test_what_is_chosen_is_what_its_decisions_say(k: int, metric: str) -> None:
     rows = rows_of(3, 2500) if k == 2 else groups_of(3, 2500, k)
     z_y, z_g, y, group = rows
@@ -309,7 +318,7 @@ def test_deciding_everybody_alike_is_no_way_to_parity() -> None:
 # --- behaviour -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([30, 900]))
 def test_the_order_of_rows_changes_nothing_and_the_names_of_groups_the_sign(seed: int, n: int) -> None:
     rows = rows_of(seed, n)
@@ -324,8 +333,9 @@ def test_the_order_of_rows_changes_nothing_and_the_names_of_groups_the_sign(seed
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_the_same_rows_and_seed_give_the_same_digits(k: int) -> None:
-    rows = rows_of(1, 40_000) if k == 2 else groups_of(1, 8000, k)
-    one, other = (fit_frontier(*rows, seed=3).at(max_gap=0.1) for _ in range(2))
+    rows = rows_of(1, 25_000) if k == 2 else groups_of(1, 4000, k)
+    confidence = 0.95 if k == 2 else None
+    one, other = (fit_frontier(*rows, seed=3).at(max_gap=0.1, confidence=confidence) for _ in range(2))
     assert one == other
 
 
@@ -417,7 +427,7 @@ def smallest(front: Frontier, max_gap: float) -> float:
 
 
 def test_what_cannot_be_certified_is_refused_and_what_is_named_can_be() -> None:
-    for k, seed in product((2, 3), range(3)):
+    for k, seed in ((2, 0), (2, 1), (3, 2)):
         rows = rows_of(seed, 1000) if k == 2 else groups_of(seed, 1000, k)
         front = fit_frontier(*rows)
         least = smallest(front, 0.02)

@@ -98,6 +98,7 @@ def test_settings_without_sense_are_refused(data: Dataset, bundle: Bundle) -> No
         TwinRecipe(data, n=2).train(replace(bundle, training={}))
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_is_one_clear_error(data: Dataset, bundle: Bundle) -> None:
     hopeless = replace(bundle, training={**bundle.training, "learning_rate": 1e30})
     with pytest.raises(FairheadsError, match=r"twin could not be trained: .*loss became"):
@@ -120,8 +121,9 @@ def sentences(n: int = 300) -> Dataset:
     return Dataset(inputs, rng.integers(0, 2, n), rng.integers(0, 2, n))
 
 
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["images", "sentences"])
-def test_networks_for_images_and_tokens_have_twins_in_other_processes(kind: str) -> None:
+def test_networks_for_images_and_tokens_have_twins_here_and_in_other_processes(kind: str, processes: int) -> None:
     rows = images() if kind == "images" else sentences()
 
     def fresh(seed: int) -> nn.Module:
@@ -130,7 +132,7 @@ def test_networks_for_images_and_tokens_have_twins_in_other_processes(kind: str)
     net = fresh(0)
     history = train(net, rows, Penalized(demographic_parity(), 1.0), epochs=1, batch_size=100, seed=0)
     bundle = Bundle(net=net, training=history.record(), rows=history.rows)
-    twins = TwinRecipe(rows, n=2, processes=2).train(bundle)
+    twins = TwinRecipe(rows, n=2, processes=processes).train(bundle)
     expected = fresh(SEED_BASE + 1)
     train(expected, rows, Unconstrained(), epochs=1, batch_size=100, seed=SEED_BASE + 1)
     assert type(twins[1]) is type(net)
