@@ -43,6 +43,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def twins_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twins are trained here, one after another: a worker process takes seconds to start. They are the same twins."""
+    monkeypatch.setattr("fairheads.twins.recipe.os.cpu_count", lambda: 1)
+
+
+@pytest.fixture
 def random_state_is_left_alone() -> Iterator[None]:
     """Fails the test if it moved the global random state of torch or numpy."""
     torch_before, (name, keys, *rest) = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002

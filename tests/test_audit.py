@@ -27,6 +27,9 @@ from fairheads.results import AuditReport
 from fairheads.training import Penalized, Unconstrained, train
 from fairheads.twins import TwinRecipe
 
+SAMPLE = 2500
+"""Rows that an audit looks into, where it is said."""
+
 
 @pytest.fixture(scope="module")
 def train_rows() -> Dataset:
@@ -52,12 +55,12 @@ def constrained(train_rows: Dataset) -> Bundle:
 
 @pytest.fixture(scope="module")
 def recipe(train_rows: Dataset, tmp_path_factory: pytest.TempPathFactory) -> TwinRecipe:
-    return TwinRecipe(train_rows, n=5, cache=tmp_path_factory.mktemp("twins"))
+    return TwinRecipe(train_rows, n=5, processes=1, cache=tmp_path_factory.mktemp("twins"))
 
 
 @pytest.fixture(scope="module")
 def report(constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe) -> AuditReport:
-    return audit(constrained, test_rows, twins=recipe)
+    return audit(constrained, test_rows, twins=recipe, sample=SAMPLE)
 
 
 def test_a_constrained_network_with_matched_twins_has_a_head(report: AuditReport) -> None:
@@ -70,7 +73,7 @@ def test_a_constrained_network_with_matched_twins_has_a_head(report: AuditReport
 
 
 def test_an_unconstrained_network_does_not(train_rows: Dataset, test_rows: Dataset, recipe: TwinRecipe) -> None:
-    found = audit(bundled(train_rows, 0.0, 2), test_rows, twins=recipe)
+    found = audit(bundled(train_rows, 0.0, 2), test_rows, twins=recipe, sample=SAMPLE, details=False)
     assert found.pathways["B"].verdict in ("neutral", "inconclusive")
     assert found.disparity.demographic_parity_difference.value > 0.15
 
@@ -81,10 +84,10 @@ def test_the_same_inputs_give_the_same_bytes(
 ) -> None:
     other = test_rows.take(np.arange(len(test_rows)))
     other.batch_size = 100
-    assert audit(constrained, other, twins=recipe).to_json() == report.to_json()
+    assert audit(constrained, other, twins=recipe, sample=SAMPLE).to_json() == report.to_json()
     saved = save_bundle(constrained, tmp_path / constrained.name)
-    assert audit(saved, test_rows, twins=recipe).to_json() == report.to_json()
-    assert audit(constrained, test_rows, twins=recipe, seed=1).to_json() != report.to_json()
+    assert audit(saved, test_rows, twins=recipe, sample=SAMPLE).to_json() == report.to_json()
+    assert audit(constrained, test_rows, twins=recipe, sample=SAMPLE, seed=1).to_json() != report.to_json()
 
 
 @pytest.mark.slow
@@ -93,8 +96,8 @@ def test_twins_may_be_given_as_modules_bundles_or_paths(
 ) -> None:
     bundles = [bundled(train_rows, 0.0, 50 + i) for i in range(5)]
     path = save_bundle(bundles[0], tmp_path / "twin")
-    mixed = audit(constrained, test_rows, twins=[path, *bundles[1:]]).pathways["B"]
-    plain = audit(constrained.net, test_rows, twins=[b.net for b in bundles]).pathways["B"]
+    mixed = audit(constrained, test_rows, twins=[path, *bundles[1:]], details=False).pathways["B"]
+    plain = audit(constrained.net, test_rows, twins=[b.net for b in bundles], details=False).pathways["B"]
     assert mixed.verdict == plain.verdict == "compensating_head"
     known = {line.detector: line.passed for line in mixed.evidence}
     said = {line.detector: line.passed for line in plain.evidence}
@@ -106,7 +109,7 @@ def test_twins_may_be_given_as_modules_bundles_or_paths(
 @pytest.mark.slow
 def test_twins_from_other_rows_weaken_the_word(constrained: Bundle, test_rows: Dataset) -> None:
     others = [bundled(synthetic(6000, seed=9), 0.0, 50 + i) for i in range(5)]
-    found = audit(constrained, test_rows, twins=others).pathways["B"]
+    found = audit(constrained, test_rows, twins=others, details=False).pathways["B"]
     assert found.verdict == "consistent_with_compensating_head"
 
 
@@ -132,12 +135,13 @@ def test_a_group_that_training_never_saw_has_no_overfitting_check(
     constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe
 ) -> None:
     other = Dataset(test_rows.inputs, test_rows.y, test_rows.group, group_names=("A", "new"))
-    checks = {line.detector: line.passed for line in audit(constrained, other, twins=recipe).pathways["new"].evidence}
+    found = audit(constrained, other, twins=recipe, details=False).pathways["new"]
+    checks = {line.detector: line.passed for line in found.evidence}
     assert checks["overfitting like the twins'"] is None
 
 
 def test_without_twins_the_strongest_word_is_consistent_with(constrained: Bundle, test_rows: Dataset) -> None:
-    found = audit(constrained, test_rows)
+    found = audit(constrained, test_rows, sample=SAMPLE, details=False)
     assert found.pathways["B"].verdict == "consistent_with_compensating_head"
     assert found.pathways["B"].twins is None
 
@@ -182,7 +186,7 @@ def test_disparity_is_that_of_the_decisions(constrained: Bundle, test_rows: Data
 
 
 def test_a_network_is_audited_as_it_is(constrained: Bundle, test_rows: Dataset) -> None:
-    narrow = audit(TorchNetwork(constrained.net, layers=["backbone.3"]), test_rows)
+    narrow = audit(TorchNetwork(constrained.net, layers=["backbone.3"]), test_rows, sample=SAMPLE, details=False)
     assert narrow.model.layers == ("backbone.3",)
     assert [layer.name for layer in narrow.pathways["B"].layers] == ["backbone.3"]
 
@@ -201,7 +205,7 @@ def test_what_cannot_be_audited_is_refused(constrained: Bundle, test_rows: Datas
 
 
 def test_an_unnamed_record_still_makes_a_report(constrained: Bundle, test_rows: Dataset) -> None:
-    bare = audit(replace(constrained, rows=None, training={}, name=""), test_rows)
+    bare = audit(replace(constrained, rows=None, training={}, name=""), test_rows, sample=SAMPLE, details=False)
     assert bare.model.name == "MLP"
     assert bare.data.overlap.reason is not None
 
@@ -231,12 +235,14 @@ def test_the_group_column_is_flipped_by_name_or_by_the_callers_pairs(told: Bundl
         x = inputs["x"]
         return {"x": np.column_stack([x[:, :-1], 1 - x[:, -1]]).astype(x.dtype)}
 
-    named, made = (audit(told, rows, flip=flip).pathways["B"].counterfactual for flip in (["is_b"], pairs))
+    named, made = (
+        audit(told, rows, flip=flip, sample=SAMPLE).pathways["B"].counterfactual for flip in (["is_b"], pairs)
+    )
     assert named is not None and made is not None
     assert named.what == "is_b" and named.effect == made.effect
     low, high = named.effect.low, named.effect.high
     assert low is not None and high is not None and low * high > 0, "it uses what it is told"
-    assert audit(told, rows).pathways["B"].counterfactual is None
+    assert audit(told, rows, sample=SAMPLE).pathways["B"].counterfactual is None
 
 
 def test_columns_that_do_not_hold_the_group_are_refused_before_twins_are_trained(
@@ -254,7 +260,7 @@ def test_without_details_the_verdict_is_the_same_and_nothing_else_is_described(
     constrained: Bundle, test_rows: Dataset, recipe: TwinRecipe, report: AuditReport
 ) -> None:
     full = report.pathways["B"]
-    bare = audit(constrained, test_rows, twins=recipe, details=False).pathways["B"]
+    bare = audit(constrained, test_rows, twins=recipe, sample=SAMPLE, details=False).pathways["B"]
     assert (bare.verdict, bare.effect, bare.twins, bare.layers) == (full.verdict, full.effect, full.twins, full.layers)
     described = ("units", "routing", "two_heads", "recovery", "reading")
     assert all(getattr(full, name) is not None for name in described)
@@ -273,8 +279,8 @@ def test_an_exported_program_is_audited_as_the_module_that_it_was(
 ) -> None:
     twins = [bundled(train_rows, 0.0, 50 + i).net for i in range(2)]
     program = exported(constrained.net)
-    found = audit(program, test_rows, twins=[exported(twins[0]), twins[1]], details=False)
-    plain = audit(constrained.net, test_rows, twins=twins, details=False)
+    found = audit(program, test_rows, twins=[exported(twins[0]), twins[1]], sample=SAMPLE, details=False)
+    plain = audit(constrained.net, test_rows, twins=twins, sample=SAMPLE, details=False)
     one, other = found.pathways["B"], plain.pathways["B"]
     assert one.verdict == other.verdict
     assert one.effect is not None and other.effect is not None
@@ -334,7 +340,7 @@ def test_what_the_record_does_not_say_of_the_rows_is_the_callers_word(
     matched = "twins trained on the model's rows"
     for said, passed in ((silent, None), ({**record, "rows": {"n": 6000, "digest": "another"}}, False)):
         recipe = TwinRecipe(train_rows, n=2, factory=tower, record=said, processes=1)
-        found = audit(TorchNetwork(net), test_rows, twins=recipe, details=False).pathways["B"]
+        found = audit(TorchNetwork(net), test_rows, twins=recipe, sample=SAMPLE, details=False).pathways["B"]
         checks = {line.detector: line.passed for line in found.evidence}
         assert checks[matched] is passed and checks["rows are no training rows"] is None
         with pytest.raises(InputError, match="of a twin"):
@@ -374,7 +380,7 @@ def test_placebos_stand_beside_the_effect_and_decide_nothing(
 ) -> None:
     steps: list[tuple[int, int]] = []
     more = replace(recipe, placebo=3, progress=lambda *at: steps.append(at))
-    found = audit(constrained, test_rows, twins=more, details=False).pathways["B"]
+    found = audit(constrained, test_rows, twins=more, sample=SAMPLE, details=False).pathways["B"]
     before = report.pathways["B"]
     assert (found.verdict, found.reason, found.effect, found.twins) == (
         before.verdict,

@@ -17,6 +17,8 @@ import fairheads_cli.main as command_line
 from fairheads.reports import render
 from fairheads.results import MEANING, AuditReport, audit_schema
 
+pytestmark = pytest.mark.usefixtures("twins_in_this_process")
+
 
 def run(*words: str | Path) -> Result:
     """The command with its exit code, as `main` gives it."""
@@ -82,7 +84,7 @@ def test_audit_writes_a_report_that_validates(here: Path, tmp_path: Path, monkey
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "report"
-    done = run("audit", here / "parity", *table(here), "--twins", "3", "--out", out)
+    done = run("audit", here / "parity", *table(here), "--twins", "2", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert sorted(p.name for p in out.iterdir()) == ["report.html", "report.json", "report.md"]
     jsonschema.validate(json.loads((out / "report.json").read_text()), audit_schema())
@@ -92,12 +94,12 @@ def test_audit_writes_a_report_that_validates(here: Path, tmp_path: Path, monkey
     assert report.pathways["f"].twins is not None
     assert done.stdout == render(report, "text")
     assert "<html" in (out / "report.html").read_text()
-    again = run("audit", here / "parity", *table(here), "--twins", "3", "--format", "json")
+    again = run("audit", here / "parity", *table(here), "--twins", "2", "--format", "json")
     assert again.stdout == (out / "report.json").read_text()
 
 
 def test_audit_of_another_table_takes_all_rows(here: Path) -> None:
-    done = run("audit", here / "plain", *table(here, "others.csv"), "--format", "json")
+    done = run("audit", here / "plain", *table(here, "others.csv"), "--no-details", "--format", "json")
     report = json.loads(done.stdout)
     assert report["data"]["n"] == 3000
     assert report["pathways"]["f"]["verdict"] in ("neutral", "inconclusive")
@@ -114,24 +116,30 @@ def told(here: Path) -> list[str | Path]:
     return ["audit", here / "told", *table(here, "told.csv")]
 
 
-def test_the_group_among_the_inputs_is_flipped_by_the_name_of_its_column(told: list[str | Path]) -> None:
+@pytest.fixture(scope="module")
+def flipped(told: list[str | Path]) -> str:
+    """The report of that network with all details, as JSON."""
     done = run(*told, "--group-input", "gender", "--format", "json")
     assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)["pathways"]["f"]["counterfactual"]
+    return done.stdout
+
+
+def test_the_group_among_the_inputs_is_flipped_by_the_name_of_its_column(told: list[str | Path], flipped: str) -> None:
+    found = json.loads(flipped)["pathways"]["f"]["counterfactual"]
     assert found["what"] == "gender=man, gender=woman" and found["changed"]["value"] == 1.0
     again = run(*told, "--group-input", "gender=man,gender=woman", "--format", "json")
-    assert again.stdout == done.stdout
+    assert again.stdout == flipped
     for column, says in (("city", "one value in all rows"), ("sex", "'sex' is no input of the model; it has: score")):
         refused = run(*told, "--group-input", column)
         assert refused.exit_code == 1 and says in refused.stderr
         assert len([line for line in refused.stderr.splitlines() if line.startswith("Error: ")]) == 1
 
 
-def test_no_details_leaves_the_verdict(told: list[str | Path]) -> None:
-    full, bare = (json.loads(run(*told, *more, "--format", "json").stdout) for more in ([], ["--no-details"]))
-    one, other = full["pathways"]["f"], bare["pathways"]["f"]
+def test_no_details_leaves_the_verdict(told: list[str | Path], flipped: str) -> None:
+    bare = json.loads(run(*told, "--no-details", "--format", "json").stdout)
+    one, other = json.loads(flipped)["pathways"]["f"], bare["pathways"]["f"]
     assert one["verdict"] == other["verdict"] and one["layers"] == other["layers"]
-    described = ("units", "routing", "two_heads", "reading")
+    described = ("units", "routing", "two_heads", "reading", "counterfactual")
     assert all(one[name] is not None for name in described) and all(other[name] is None for name in described)
 
 
@@ -169,7 +177,7 @@ def test_twins_can_be_given_as_models(here: Path, tmp_path: Path) -> None:
         words = ["--hidden", "16,16", "--epochs", "10", "--batch-size", "128", "--seed", seed]
         assert run("train", *table(here), *words, "--out", tmp_path / seed).exit_code == 0
     twins = [word for seed in ("1", "2", "3") for word in ("--twin", tmp_path / seed)]
-    report = json.loads(run("audit", here / "parity", *table(here), *twins, "--format", "json").stdout)
+    report = json.loads(run("audit", here / "parity", *table(here), *twins, "--no-details", "--format", "json").stdout)
     assert report["pathways"]["f"]["twins"]["n"] == 3
     checks = {line["detector"]: line["passed"] for line in report["pathways"]["f"]["evidence"]}
     assert checks["twins trained on the model's rows"] is True
@@ -182,7 +190,7 @@ def test_merge_makes_a_single_head_that_keeps_the_gap(here: Path, tmp_path: Path
     config = json.loads((tmp_path / "merged" / "config.json").read_text())
     assert config["architecture"]["kind"] == "mlp"
     assert abs(config["merge"]["gap"]) <= 0.1
-    report = json.loads(run("audit", tmp_path / "merged", *table(here), "--format", "json").stdout)
+    report = json.loads(run("audit", tmp_path / "merged", *table(here), "--no-details", "--format", "json").stdout)
     assert report["disparity"]["metrics"]["selection_rate"]["gap"]["difference"]["value"] <= 0.15
     assert run("merge", here / "plain", *table(here), "--out", tmp_path / "no").exit_code == 1
 
@@ -211,7 +219,7 @@ def test_a_saved_report_is_rendered_without_torch(here: Path, tmp_path: Path) ->
 
 
 def test_gates_exit_with_three(here: Path) -> None:
-    audit = ["audit", here / "plain", *table(here), "--format", "json"]
+    audit = ["audit", here / "plain", *table(here), "--no-details", "--format", "json"]
     loose = run(*audit, "--max-gap", "0.9")
     assert loose.exit_code == 0
     strict = run(*audit, "--max-gap", "0.01")
