@@ -40,7 +40,7 @@ THEIRS: dict[str, tuple[Callable[..., float], list[Callable[..., NDArray[np.bool
 """Their function, and the sets of rows without which it is undefined."""
 
 
-@settings(max_examples=25)
+@settings(max_examples=18)
 @given(TABLES, st.booleans())
 def test_rates_and_gaps_are_fairlearns_wherever_they_are_defined_and_undefined_elsewhere(
     rows: Table, weighted: bool
@@ -103,7 +103,7 @@ def check_gaps(metric: Metric, by_group: Any, theirs: dict[str, tuple[float, flo
         assert np.isnan(gap.ratio.value) and gap.ratio.reason == "the rate is 0 in every group"
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(TABLES, st.booleans())
 def test_criteria_are_fairlearns(rows: Table, weighted: bool) -> None:
     names = set(rows.group)
@@ -200,7 +200,7 @@ def test_inequality_is_that_of_the_benefits_row_by_row_and_splits_into_within_an
 # --- shards -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(TABLES, SEEDS, st.booleans())
 def test_the_report_of_a_sum_of_shards_is_the_report_of_the_whole_to_the_byte(
     rows: Table, seed: int, soft: bool
@@ -246,7 +246,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_changes_only_what_is_dra
 # --- what must not matter -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(TABLES, SEEDS, st.integers(2, 4))
 def test_neither_row_order_nor_names_nor_repeats_change_a_disparity(rows: Table, seed: int, times: int) -> None:
     report = rows.report()
@@ -286,7 +286,7 @@ MIRROR = {
 }
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(TABLES, st.booleans())
 def test_calling_the_unfavourable_favourable_swaps_the_rates(rows: Table, weighted: bool) -> None:
     turned = Table(1 - rows.y, 1 - rows.decision, rows.group, rows.score, rows.weight, rows.control)
@@ -307,7 +307,7 @@ def without_reasons(plain: Any) -> Any:
     return plain
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(TABLES, st.booleans())
 def test_another_reference_turns_the_signs_and_inverts_the_ratios(rows: Table, weighted: bool) -> None:
     names = sorted(set(rows.group))
@@ -528,7 +528,7 @@ def test_counts_beyond_32_bits_make_a_whole_report(rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "n" * 10_000, 'a, "b"\nc', "\u202e", "|`"]
+    "name", ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "n" * 3_000, 'a, "b"\nc', "\u202e", "|`"]
 )
 def test_a_group_may_have_any_name(name: str) -> None:
     group = np.where(FEW.group == "g0", name, "other")

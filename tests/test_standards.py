@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
@@ -129,6 +129,7 @@ def test_two_standard_deviations_are_exceeded_in_about_five_of_a_hundred_samples
     assert all(x <= 0 for x in z)
 
 
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 60)), min_size=2, max_size=5))
 def test_ratio_line_and_shortfall_by_whole_numbers(given_counts: list[tuple[int, int]]) -> None:
     counts = {f"g{i}": (n, min(k, n)) for i, (n, k) in enumerate(given_counts)}
@@ -314,6 +315,7 @@ def test_refusals_name_what_is_wrong() -> None:
 # ---------------------------------------------------------------- properties
 
 
+@settings(max_examples=30)
 @given(st.permutations(range(20)), st.permutations(["k", "l", "m"]))
 def test_row_order_and_names_change_nothing(order: list[int], names: list[str]) -> None:
     group, decision = np.array([0] * 6 + [1] * 6 + [2] * 8), np.array([1, 0, 0] * 6 + [1, 1])
@@ -391,10 +393,11 @@ def test_hostile_names_stay_text(function, in_two_columns: bool) -> None:  # typ
         names = [" ".join(name.split()) for name in names]
         tally = Tally.of(None, decision, sensitive_features={"=x<b>": names, "\u202e|y": names[::-1]})
     report = function(tally, name="<b>=x</b>")
-    for text in (report.html(), report.page()):
+    page = report.page()
+    for text in (report.html(), page):
         shown = text.split("<script", 1)[0]
         assert "<script>" not in shown and "<img" not in shown and "<b>" not in shown and "\u202e" not in shown
-    assert report.page().count("</script>") == 1
+    assert page.count("</script>") == 1
     for text in (report.summary(), report.markdown()):
         assert "\u202e" not in text and "\x00" not in text
     assert max(columns(line) for line in report.summary().splitlines()) <= 100
