@@ -568,7 +568,7 @@ def routes(group: str = "Female", reference: str = "Male", *, routed: bool = Fal
         routed=routed,
         reason="the lower bound of the dissociation exceeds the twins'" if routed else "it lies among the twins'",
         layer="hidden.0",
-        margin=1.0,
+        threshold=2.0,
         largest_in_twins=0.7,
         twins=5,
         p_rank=1 / 6,

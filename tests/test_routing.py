@@ -19,7 +19,7 @@ from fairheads.nets import MLP
 from fairheads.pathways import routing
 from fairheads.pathways.fits import BINS, LayerData, every_fit, fits_of
 from fairheads.pathways.intervals import jackknife_se
-from fairheads.pathways.routes import MARGIN, routing_report
+from fairheads.pathways.routes import LEAST, MARGIN, routing_report
 from fairheads.pathways.routing import (
     FLOOR,
     LayerRouting,
@@ -212,15 +212,21 @@ def with_dissociation(d: float, spread: float = 0.0) -> LayerRouting:
     return LayerRouting("a", np.array([[lost, FLOOR], [FLOOR, lost]]), shares, 1.0, ((0,), (1,)), replicates)
 
 
+def routed_beside(twins: tuple[float, ...], d: float, spread: float = 0.0) -> bool:
+    others = [[with_dissociation(each)] for each in twins]
+    return routing_report([with_dissociation(d, spread)], others, group="B", reference="A").routed
+
+
 def test_the_lower_bound_must_exceed_the_largest_twin_by_the_margin() -> None:
-    others = [[with_dissociation(d)] for d in (0.5, 1.5, 1.0)]
+    twins = (0.5, LEAST, 1.0)
+    assert routed_beside(twins, LEAST + MARGIN + 0.01)
+    assert not routed_beside(twins, LEAST + MARGIN - 0.01)
+    assert not routed_beside(twins, LEAST + MARGIN + 0.01, spread=0.1)
 
-    def routed(d: float, spread: float = 0.0) -> bool:
-        return routing_report([with_dissociation(d, spread)], others, group="B", reference="A").routed
 
-    assert routed(1.5 + MARGIN + 0.01)
-    assert not routed(1.5 + MARGIN - 0.01)
-    assert not routed(1.5 + MARGIN + 0.01, spread=0.1)
+def test_beside_twins_that_part_the_groups_little_a_least_dissociation_is_asked_for() -> None:
+    assert routed_beside((0.1, 0.2, 0.3), LEAST + 0.01)
+    assert not routed_beside((0.1, 0.2, 0.3), LEAST - 0.01)
 
 
 def test_without_twins_no_routing_is_said_and_other_layers_are_refused() -> None:

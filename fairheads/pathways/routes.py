@@ -16,8 +16,9 @@ from fairheads.results.routing import LayerRoutes, RoutingReport
 
 Floats = NDArray[np.float64]
 
-MARGIN = 0.25
-"""How far the lower bound of the dissociation must lie above the largest twin's."""
+MARGIN, LEAST = 0.25, 2.0
+"""How far the lower bound of the dissociation must lie above the largest twin's, and above what in any case: odds of
+seven. Twins that happen to part the groups little would else make a network that was trained otherwise look routed."""
 
 
 def routing_report(
@@ -33,7 +34,7 @@ def routing_report(
     """Whether the groups run through separate pathways, and the units of each.
 
     Routed is a network one of whose layers has a dissociation D with its lower bound, simultaneous over the layers,
-    more than `MARGIN` above the largest D of any twin at any layer (at least 0, which is where nothing is lost).
+    more than `MARGIN` above the largest D of any twin at any layer, and above `LEAST`.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def routing_report(
     largest = max([0.0, *(d for twin in others for d in twin if np.isfinite(d))])
     lows = [number.value if number.low is None else number.low for number in numbers]
     best = int(np.argmax([low if np.isfinite(low) else -np.inf for low in lows]))
-    routed, reason = _judged(numbers[best], lows[best], largest, len(twins))
+    threshold = threshold_beside(largest)
+    routed, reason = _judged(numbers[best], lows[best], threshold, len(twins))
     highest = _highest([number.value for number in numbers])
     return RoutingReport(
         group=group,
@@ -69,7 +71,7 @@ def routing_report(
         routed=routed,
         reason=reason,
         layer=found[best].layer,
-        margin=MARGIN,
+        threshold=threshold,
         largest_in_twins=largest if twins else float("nan"),
         twins=len(twins),
         p_rank=rank_p(highest, [_highest(twin) for twin in others]),
@@ -81,6 +83,11 @@ def routing_report(
         reference_shares=tuple(found[best].shares[0].tolist()),
         group_shares=tuple(found[best].shares[1].tolist()),
     )
+
+
+def threshold_beside(largest: float) -> float:
+    """What the lower bound of a dissociation must exceed beside twins whose largest is this."""
+    return max(largest + MARGIN, LEAST)
 
 
 def _numbers(found: Sequence[LayerRouting], alpha: float, seed: int, n: int) -> list[Number]:
@@ -108,7 +115,7 @@ def _highest(values: Sequence[float]) -> float:
     return max((v for v in values if np.isfinite(v)), default=0.0)
 
 
-def _judged(number: Number, low: float, largest: float, twins: int) -> tuple[bool, str]:
+def _judged(number: Number, low: float, threshold: float, twins: int) -> tuple[bool, str]:
     if not twins:
         return False, "there are no twins, and ordinary networks part the groups to some degree"
     if not np.isfinite(low):
@@ -116,9 +123,8 @@ def _judged(number: Number, low: float, largest: float, twins: int) -> tuple[boo
     if number.low is None:
         return False, "nothing was refitted, and without an interval no dissociation is shown"
     beside = f"the lower bound {low:.2f} of the dissociation"
-    if low > largest + MARGIN:
-        return True, f"{beside} exceeds the largest of the twins' ({largest:.2f}) by more than {MARGIN:g}"
-    return False, f"{beside} does not exceed the largest of the twins' ({largest:.2f}) by {MARGIN:g}"
+    word = "exceeds" if low > threshold else "does not exceed"
+    return low > threshold, f"{beside} {word} the threshold of {threshold:.2f}, which the twins and a least one set"
 
 
 def _layer(one: LayerRouting, number: Number, twins: Sequence[LayerRouting]) -> LayerRoutes:

@@ -34,10 +34,10 @@ def plot_layers(report: RoutingReport, ax: Axes | None = None) -> Axes:
     ax.set_title("Pathways apart", parse_math=False)
     ends = [0.0]
     if report.twins:
-        beyond = report.largest_in_twins + report.margin
+        beyond = report.threshold
         ends.append(beyond)
         ax.axvspan(0, beyond, color=BAND, linewidth=0, zorder=0)
-        ax.text(beyond / 2, -0.6, "twins and margin", ha="center", va="center", color=SOFT, fontsize=8.5)
+        ax.text(beyond / 2, -0.6, "below the threshold", ha="center", va="center", color=SOFT, fontsize=8.5)
     ax.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     for y, layer in enumerate(report.layers):
         twins = [d for d in layer.twin_dissociations if not math.isnan(d)]

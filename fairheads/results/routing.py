@@ -67,11 +67,11 @@ class RoutingReport(Shown):
     ----------
     group, reference : str
     routed : bool
-        Whether some layer's lower bound exceeds ``largest_in_twins`` by more than ``margin``.
+        Whether some layer's lower bound exceeds ``threshold``, which lies above ``largest_in_twins``.
     reason : str
     layer : str
         The layer with the highest lower bound.
-    margin, largest_in_twins : float
+    threshold, largest_in_twins : float
     twins : int
     p_rank, p_min : float
         Rank of the largest dissociation over layers among the twins', and the smallest value that it can have.
@@ -85,7 +85,7 @@ class RoutingReport(Shown):
     routed: bool
     reason: str
     layer: str
-    margin: float
+    threshold: float
     largest_in_twins: float
     twins: int
     p_rank: float

@@ -25,8 +25,10 @@ Table = dict[str, Any]
 
 
 def draw(result: Table, file: Path) -> None:
-    """Write the figure of the tables, as many panels as there are results for."""
+    """Write the figure of the tables, as many panels as there are results for; none where no kind of data was run."""
     kinds = [kind for kind in ("table", "image", "tokens") if kind in result]
+    if not kinds:
+        return
     lines = [
         ("audited rows", {float(name.split()[0]): result[name] for name in result if name.endswith(" rows")}),
         ("strength of proxies (sd)", {float(name.split()[1]): result[name] for name in result if "proxy " in name}),

@@ -14,6 +14,7 @@ from fairheads.metrics.intervals import clopper_pearson
 from fairheads.pathways.analyze import judged
 from fairheads.pathways.case import Case
 from fairheads.pathways.conditions import KINDS, RULE, Rule, bounds_of, twin_summary
+from fairheads.pathways.routes import threshold_beside
 
 LOUDEST = (
     "compensating_head",
@@ -168,8 +169,10 @@ def parts(found: Sequence[Measured]) -> Table:
         effects = [(one, report) for one, report in reports if report.rests_on_effect]
         right = sum(report.emerges_at == next(iter(one.units)) for one, report in effects)
         result["layer named that was planted"] = share(right, len(effects))
-    routes = [report.routing.routed for _, report in reports if report.routing is not None]
-    result["routed"] = share(sum(routes), len(routes))
+    routes = [report.routing for _, report in reports if report.routing is not None]
+    lows = [max((r.dissociation.low or 0.0 for r in route.layers), default=0.0) for route in routes]
+    beyond = [low > threshold_beside(route.largest_in_twins) for low, route in zip(lows, routes, strict=True)]
+    result["routed"] = share(sum(beyond), len(beyond))
     return result
 
 
