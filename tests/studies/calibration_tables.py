@@ -118,7 +118,7 @@ def twin_p_values(found: Sequence[Measured]) -> Table:
             summary = twin_summary(alone, 0, 0, 1, case.layers[-1].point["swap"])
             values.append(summary.p / 2 if summary is not None else np.nan)  # doubled for two kinds of effect
     p = np.array(values)
-    return {f"at most {level:g}": share(int((p <= level).sum()), len(p)) for level in (0.05, 0.1, 0.25, 0.5)}
+    return {f"at most {level:g}": share(int((p <= level).sum()), len(p)) for level in (0.05, 0.1, 0.25)}
 
 
 def coverage(found: Sequence[Measured]) -> Table:
@@ -185,6 +185,7 @@ def tables(bench: Bench, found: Sequence[Measured]) -> Table:
         "twins": bench.twins,
         "rows": max(entry.rows for entry in bench.entries),
         "measured by versions of the code": dict(Counter(one.code for one in found)),
+        "summary": summary(found),
         "classes": {name: class_table(those, bench.twins) for name, those in by_name.items()},
         "correlation with the true effect": correlations(found),
         "p of unconstrained networks": twin_p_values(found),
@@ -193,6 +194,36 @@ def tables(bench: Bench, found: Sequence[Measured]) -> Table:
         result["coverage"] = {name: coverage(those) for name, those in by_name.items()}
     if bench.described:
         result["parts"] = {name: parts(those) for name, those in by_name.items()}
+    return result
+
+
+def kind_of(one: Measured) -> str:
+    """What a network's class has in common with others."""
+    if one.name in UNSETTLED:
+        return "hard to decide"
+    if one.truth == "head":
+        return next((part for part in ("half", "a quarter") if one.name.startswith(part)), "whole") + " head"
+    return one.truth
+
+
+def summary(found: Sequence[Measured]) -> Table:
+    """What is said of networks whose truth is alike."""
+    kinds: dict[str, list[Measured]] = {}
+    for one in found:
+        kinds.setdefault(kind_of(one), []).append(one)
+    result = {}
+    for kind, those in kinds.items():
+        said, alone = [verdict_on(one.cases) for one in those], [verdict_on(one.cases, 0) for one in those]
+        result[kind] = {
+            "classes": len({one.name for one in those}),
+            "networks": len(those),
+            "compensating head": counted(said, "compensating_head"),
+            "suppression, or either": counted(said, "suppression", "head_or_suppression"),
+            "aligned use": counted(said, "aligned_use"),
+            "neutral": counted(said, "neutral"),
+            "undecided": counted(said, *UNDECIDED),
+            "consistent, without twins": counted(alone, "consistent_with_compensating_head"),
+        }
     return result
 
 
