@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from .gates import check_gap, close_gates, gap_not_met, gap_options
-from .options import SEED, counted, names, opened, table_options
+from .options import SEED, counted, names, table_options, warnings_told
+from .rows import Columns, bundle_at, model_options, rows_of, trainable, training_rows
 
 
 @click.command()
@@ -22,6 +23,13 @@ from .options import SEED, counted, names, opened, table_options
     multiple=True,
     type=click.Path(path_type=Path),
     help="A trained twin; repeatable.",
+)
+@model_options
+@click.option(
+    "--outcome",
+    "outcome_text",
+    metavar="KIND[:CLASS][@THRESHOLD]",
+    help="What MODEL returns, if not one logit a row: logit:2 of classes, sigmoid, softmax:1, regression@3.5 ...",
 )
 @click.option(
     "--placebo", type=int, default=0, metavar="N", help="With --twins: N more, constrained on permuted groups."
@@ -47,6 +55,9 @@ def audit(
     n_twins: int,
     train_data: str | None,
     twin_paths: tuple[Path, ...],
+    factory: str | None,
+    loader: str | None,
+    outcome_text: str | None,
     placebo: int,
     layers: str | None,
     reference: str | None,
@@ -66,14 +77,23 @@ def audit(
     fairheads audit models/parity --data adult --twins 5 --out report
     fairheads audit models/plain --data people.csv --label hired --group sex --format json
     fairheads audit models/plain --data people.csv --label hired --group sex --group-input gender
+    fairheads audit net.pt2 --data numbers.csv --label hired --group sex --outcome sigmoid
+    fairheads audit net.safetensors --factory nets:build --data rows.npz --label y --group group
 
     On the table that MODEL was trained on, the rows of its held-out split are audited. Without twins the strongest
     finding is consistent_with_compensating_head.
+
+    MODEL is a folder that fairheads saved, or any other saved model: .pt2 of torch.export, .onnx, .skops, a folder of
+    transformers, or weights with --factory. No pickle is executed, and no other code but that of --factory and
+    --loader. Models that bring no encoder are fed all columns of --data but the label, the group and those of --drop;
+    they must be numbers, and go in as they are, in their order, as one matrix of float32. Or --data is a .npz file:
+    --label and --group (by default y and group) name two arrays of it, and the others are the inputs. For all other
+    data there is --loader.
     """
+    from fairheads.activations import Outcome
     from fairheads.audit import audit as run
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
-    from fairheads.models import load_bundle
     from fairheads.reports import render
     from fairheads.results import MEANING
     from fairheads.twins import TwinRecipe, default_cache
@@ -89,33 +109,35 @@ def audit(
             raise ConfigError(f"`{option}` is for training twins; give `--twins N` too.")
     if group_input is not None and no_details:
         raise ConfigError("`--group-input` asks for one of the details; give either it or `--no-details`.")
-    bundle = load_bundle(model)
-    table = opened(source, label, group, favourable, drop)
-    data, words = bundle.encode(table, split)
-    if n_twins and train_data is None and not bundle.trained_on(table):
-        raise ConfigError(
-            "`--twins` needs the model's training table, and --data is another one: name it, --train-data."
-        )
-    flip = bundle.encoded_columns(names(group_input)) if group_input is not None else None
+    outcome = None if outcome_text is None else Outcome.parse(outcome_text)
+    columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
     said = f"training {n_twins} twins" + (f" and {placebo} placebos" if placebo else "")
-    with counted(said if n_twins else "auditing", (n_twins + placebo) or 1) as tell:
-        twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
-        if n_twins:
-            rows = table if train_data is None else opened(train_data, label, group, favourable, drop)
-            own, _ = bundle.encode(rows, "train" if bundle.trained_on(rows) else "all")
-            twins = TwinRecipe(own, n=n_twins, placebo=placebo, seed=seed, cache=default_cache(), progress=tell)
-        report = run(
-            bundle,
-            data,
-            twins=twins,
-            reference=reference,
-            layers=names(layers) or None,
-            sample=sample,
-            seed=seed,
-            flip=flip,
-            details=not no_details,
-            notes=[f"Audited on {words}."],
-        )
+    with warnings_told():
+        bundle = bundle_at(model, factory, outcome)
+        recorded = trainable(bundle, columns, loader, model) if n_twins else None
+        rows = rows_of(bundle, columns, split, loader)
+        own = None if recorded is None else training_rows(recorded, rows, columns, train_data)
+        flip = names(group_input) or None
+        if flip is not None and bundle is not None and rows.table is not None:
+            flip = bundle.encoded_columns(flip)
+        with counted(said if n_twins else "auditing", (n_twins + placebo) or 1) as tell:
+            twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
+            if own is not None:
+                twins = TwinRecipe(own, n=n_twins, placebo=placebo, seed=seed, cache=default_cache(), progress=tell)
+            report = run(
+                model if bundle is None else bundle,
+                rows.data,
+                twins=twins,
+                factory=factory,
+                outcome=outcome,
+                reference=reference,
+                layers=names(layers) or None,
+                sample=sample,
+                seed=seed,
+                flip=flip,
+                details=not no_details,
+                notes=[f"Audited on {rows.words}."],
+            )
     if out is not None:
         for file in report.save(out):
             click.echo(f"wrote {file}", err=True)

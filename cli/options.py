@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -60,6 +61,25 @@ def counted(label: str, total: int) -> Iterator[Callable[..., None]]:
             bar.update(done - bar.pos)
 
         yield tell
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """While open, each warning of fairheads is a line on standard error."""
+    from fairheads.errors import FairheadsWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", FairheadsWarning)
+        others = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, FairheadsWarning):
+                click.echo(f"Note: {message}", err=True)
+            else:
+                others(message, category, *rest, **more)
+
+        warnings.showwarning = tell
+        yield
 
 
 @contextmanager

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import SEED, counted, names, opened, table_options
+from .options import SEED, counted, names, table_options, warnings_told
+from .rows import Columns, Rows, bundle_at, model_options, rows_of, trainable, training_rows
+
+if TYPE_CHECKING:
+    from fairheads.data import Dataset
+    from fairheads.models import Bundle
 
 
 @click.command()
@@ -19,6 +25,7 @@ from .options import SEED, counted, names, opened, table_options
 @click.option(
     "--twin", "twin_paths", multiple=True, type=click.Path(path_type=Path), help="A trained twin; repeatable."
 )
+@model_options
 @click.option(
     "--strength",
     "strengths",
@@ -46,6 +53,8 @@ def selftest(
     n_twins: int,
     train_data: str | None,
     twin_paths: tuple[Path, ...],
+    factory: str | None,
+    loader: str | None,
     strengths: tuple[float, ...],
     planted_for: str | None,
     layers: str | None,
@@ -63,10 +72,11 @@ def selftest(
 
     Heads of known strength are planted in the twins, and each is audited beside the others, as are networks without a
     head: the summary says how many were found. More twins make a better audit; this takes about as long as
-    a dozen audits.
+    a dozen audits. Models and rows may be of any kind that fairheads audit takes, but twins must be networks that
+    a head can be planted in: bundles, or weights with --factory.
     """
     from fairheads.errors import ConfigError
-    from fairheads.models import load_bundle
+    from fairheads.models import Opened, open_model
     from fairheads.selftest import refuse_few
     from fairheads.selftest import selftest as run
     from fairheads.twins import TwinRecipe, default_cache
@@ -79,39 +89,49 @@ def selftest(
             " that you have (3 or more)."
         )
     refuse_few(n_twins or len(twin_paths))
-    bundle = load_bundle(model)
-    table = opened(source, label, group, favourable, drop)
-    data, words = bundle.encode(table, split)
-    if n_twins and train_data is None and not bundle.trained_on(table):
-        raise ConfigError(
-            "`--twins` needs the model's training table, and --data is another one: name it, --train-data."
-        )
-    training = table if train_data is None else opened(train_data, label, group, favourable, drop)
-    known = bundle.trained_on(training)
-    own = None if train_data is None and not known else bundle.encode(training, "train" if known else "all")[0]
-    twins: TwinRecipe | tuple[Path, ...] = twin_paths
-    if n_twins and own is not None:
-        with counted(f"training {n_twins} twins", n_twins) as tell:
-            twins = TwinRecipe(own, n=n_twins, seed=seed, cache=default_cache(), progress=tell)
-            twins.train(bundle)  # into the cache, where the self-test finds them
-        twins = replace(twins, progress=None)
-    click.echo(f"auditing {words}", err=True)
-    with counted("planting and auditing", 100) as tell:
-        report = run(
-            bundle,
-            data,
-            twins=twins,
-            train_data=own,
-            strengths=strengths,
-            group=planted_for,
-            reference=reference,
-            layers=names(layers) or None,
-            sample=sample,
-            seed=seed,
-            progress=lambda done, total: tell(100 * done // total),
-        )
+    columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
+    with warnings_told():
+        bundle = bundle_at(model, factory)
+        recorded = trainable(bundle, columns, loader, model) if n_twins else None
+        rows = rows_of(bundle, columns, split, loader)
+        own = _fitted_on(bundle, rows, columns, loader, train_data, needed=recorded is not None)
+        twins: TwinRecipe | list[Opened]
+        if recorded is not None and own is not None:
+            with counted(f"training {n_twins} twins", n_twins) as tell:
+                twins = TwinRecipe(own, n=n_twins, seed=seed, cache=default_cache(), progress=tell)
+                twins.train(recorded)  # into the cache, where the self-test finds them
+            twins = replace(twins, progress=None)
+        else:
+            twins = [open_model(twin, factory=None if twin.is_dir() else factory) for twin in twin_paths]
+        click.echo(f"auditing {rows.words}", err=True)
+        with counted("planting and auditing", 100) as tell:
+            report = run(
+                open_model(model, factory=factory) if bundle is None else bundle,
+                rows.data,
+                twins=twins,
+                train_data=own,
+                strengths=strengths,
+                group=planted_for,
+                reference=reference,
+                layers=names(layers) or None,
+                sample=sample,
+                seed=seed,
+                progress=lambda done, total: tell(100 * done // total),
+            )
     if out is not None:
         for file in report.save(out):
             click.echo(f"wrote {file}", err=True)
     forms = {"text": lambda: f"{report.summary()}\n", "json": report.to_json, "html": report.page}
     click.echo(forms[form](), nl=False)
+
+
+def _fitted_on(
+    bundle: Bundle | None, rows: Rows, columns: Columns, loader: str | None, train_data: str | None, *, needed: bool
+) -> Dataset | None:
+    """The rows that group heads are fitted on, if the options or the bundle name any."""
+    if bundle is not None and rows.table is not None:
+        known = train_data is not None or bundle.trained_on(rows.table)
+        return training_rows(bundle, rows, columns, train_data) if known or needed else None
+    if train_data is None:
+        return None
+    return rows_of(bundle, replace(columns, source=train_data), "all", loader).data

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from torch import nn
 from torch.export import ExportedProgram, UnflattenedModule
 
-from fairheads.activations import Network, TorchNetwork, as_network, one_thread
+from fairheads.activations import Network, OnnxNetwork, Outcome, TorchNetwork, as_network, one_thread
 from fairheads.data import Dataset, RowRecord, blocks
-from fairheads.errors import ConfigError, InputError
+from fairheads.errors import ConfigError, FairheadsError, InputError
 from fairheads.metrics import CORE, disparity_of
-from fairheads.models import Bundle, load_bundle, weights_digest
+from fairheads.models import Bundle, open_model, weights_digest
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
 from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import checked_flip
@@ -35,6 +38,8 @@ def audit(
     data: Dataset,
     *,
     twins: Sequence[Model] | TwinRecipe | None = None,
+    factory: str | None = None,
+    outcome: Outcome | None = None,
     reference: str | None = None,
     layers: Sequence[str] | None = None,
     sample: int = SAMPLE,
@@ -48,14 +53,19 @@ def audit(
 
     Parameters
     ----------
-    model : nn.Module, ExportedProgram, Network, Bundle, or the path of a saved bundle
-        One logit of the favourable outcome a row; above 0 is a favourable decision.
+    model : nn.Module, ExportedProgram, Network, Bundle, or the path of a saved model
+        One logit of the favourable outcome a row; above 0 is a favourable decision. Of a path `open_model` in
+        `fairheads.models` says which kinds of file there are, and vets them.
     data : Dataset
         Rows with recorded labels and groups, encoded as the model takes them.
     twins : sequence of models, TwinRecipe or None
         The same network without the constraint: given, or trained by the recipe, which needs a bundle, or a factory and
         a record of the training. None allows ``consistent_with_compensating_head`` at most. A recipe with ``placebo``
         twins shows the deciding effect beside theirs too, which costs as much as so many twins and decides nothing.
+    factory, outcome
+        How the paths among ``model`` and ``twins`` are opened, as in `fairheads.models.open_model`: the function that
+        builds the network of weights alone, and how outputs become the score. Twins that are bundles need neither.
+        What is in memory already takes an outcome by `fairheads.activations.TorchNetwork`.
     reference, layers, sample, seed, alpha, flip, details
         As in `fairheads.pathways.analyze_pathways`.
     notes : sequence of str
@@ -69,9 +79,12 @@ def audit(
     Raises
     ------
     InputError
-        If the data cannot be used, among others because they hold rows the model was trained on.
+        If the data cannot be used, among others because they hold rows the model was trained on, or the network fails
+        on them.
     ConfigError
-        If a setting or the kind of ``model`` or ``twins`` makes no sense.
+        If a setting or the kind of ``model`` or ``twins`` makes no sense, or the factory fails.
+    UnsafeModelError
+        If loading a file would run code, or it is damaged.
 
     Notes
     -----
@@ -85,14 +98,16 @@ def audit(
     >>> report.data.n, list(report.pathways)
     (400, ['B'])
     """
-    opened = _open(model)
+    how = _Opening.of(factory, outcome, model, twins)
+    opened = how.open(model)
     net, bundle = _net(opened), _recorded(opened, twins)
     network = as_network(net, layers=layers)
-    names = tuple(layer.name for layer in survey(network, data, layers))
+    with _running("the model", data.inputs):
+        names = tuple(layer.name for layer in survey(network, data, layers))
     _check_flip(flip if details else None, data, reference)
     overlap, expected = _overlap(bundle, data)
-    disparity = network_disparity(network, data)
-    others = _twins(twins, opened, bundle, data)
+    disparity, clipped = _disparity(network, data)
+    others = _twins(twins, opened, bundle, data, how, network)
     pathways = analyze_pathways(
         network,
         data,
@@ -110,21 +125,91 @@ def audit(
         details=details,
     )
     return AuditReport(
-        model=_model_info(network, bundle, names),
+        model=_model_info(network, bundle, names, Path(model).absolute().name if isinstance(model, str | Path) else ""),
         data=_data_info(data, disparity, bundle, max(p.n for p in pathways.values()), overlap, expected),
         seed=seed,
-        versions=_versions(),
+        versions=_versions(network),
         disparity=disparity,
         pathways=pathways,
-        notes=tuple(notes),
+        notes=(*notes, *_scoring(network, clipped, len(data))),
     )
 
 
 Opened = Net | Bundle
 
 
-def _open(model: Model) -> Opened:
-    return load_bundle(model) if isinstance(model, str | Path) else model
+@dataclass(frozen=True)
+class _Opening:
+    """How paths become models."""
+
+    factory: str | None
+    outcome: Outcome | None
+
+    @classmethod
+    def of(
+        cls, factory: str | None, outcome: Outcome | None, model: Model, twins: Sequence[Model] | TwinRecipe | None
+    ) -> _Opening:
+        """These settings, refused where there is nothing to open."""
+        given = [model, *(() if twins is None or isinstance(twins, TwinRecipe) else twins)]
+        if (factory is not None or outcome is not None) and not any(isinstance(each, str | Path) for each in given):
+            raise ConfigError(
+                "`factory` and `outcome` are for the paths of saved models, and none is given; of a network in memory"
+                " say TorchNetwork(net, outcome=...)."
+            )
+        return cls(factory, outcome)
+
+    def open(self, model: Model) -> Opened:
+        """The model, if it is a path the one that is there."""
+        if not isinstance(model, str | Path):
+            return model
+        try:
+            return open_model(model, factory=self.factory, outcome=self.outcome)
+        except FairheadsError:
+            raise
+        except Exception as error:
+            if self.factory is None:
+                raise
+            raise ConfigError(f"`factory` {self.factory!r} failed on {str(model)!r}: {_line(error)}") from error
+
+    def open_twin(self, twin: Model) -> Opened:
+        """A twin; bundles, and networks that are found whole in a folder, need no factory, and bundles no outcome."""
+        if not isinstance(twin, str | Path) or not Path(twin).is_dir():
+            return self.open(twin)
+        opened = open_model(twin)
+        if self.outcome is None or not isinstance(opened, nn.Module):
+            return opened
+        return TorchNetwork(opened, outcome=self.outcome)
+
+    def net(self, twin: Opened) -> Net:
+        """The network of a twin; that of a bundle returns logits, whatever the outcome of others."""
+        return _net(twin) if self.outcome is None or not isinstance(twin, Bundle) else TorchNetwork(twin.net)
+
+
+@contextmanager
+def _running(what: str, inputs: Mapping[str, NDArray[Any]]) -> Iterator[None]:
+    """Whatever a network raises in a forward pass becomes one line, and is its cause."""
+    try:
+        yield
+    except Exception as error:
+        failure = _failure(error)
+        if failure is None:
+            raise
+        shapes = ", ".join(f"{name} ({', '.join(['n', *map(str, each.shape[1:])])})" for name, each in inputs.items())
+        raise InputError(f"{what} cannot be run on the inputs {shapes}: {_line(failure)}") from failure
+
+
+def _failure(error: Exception) -> Exception | None:
+    """What a network raised by itself; None where the error says it already."""
+    cause = error.__cause__
+    if isinstance(error, ConfigError) and isinstance(cause, RuntimeError) and "shape[0]" not in str(cause):
+        return cause  # an exported graph that minds another size than that of the batch
+    return None if isinstance(error, FairheadsError | MemoryError) else error
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says, with its kind."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {said[:300]}" if said else f"{type(error).__name__}."
 
 
 def _net(model: Opened) -> Net:
@@ -165,20 +250,35 @@ class _Twins:
     placebos: Sequence[Net] = ()
 
 
-def _twins(twins: Sequence[Model] | TwinRecipe | None, model: Opened, bundle: Bundle | None, data: Dataset) -> _Twins:
+def _twins(
+    twins: Sequence[Model] | TwinRecipe | None,
+    model: Opened,
+    bundle: Bundle | None,
+    data: Dataset,
+    how: _Opening,
+    network: Network,
+) -> _Twins:
     """Open or train the twins, and refuse those that are none: by recipe, rows or weights."""
     if twins is None:
         return _Twins()
     if isinstance(twins, TwinRecipe):
         return _trained(twins, model, data)
-    opened = [_open(twin) for twin in twins]
+    opened = [how.open_twin(twin) for twin in twins]
     bundles = [each for each in opened if isinstance(each, Bundle)]
     refuse_trained_on(opened, data)
     for each in bundles:
         if bundle is not None:
             _refuse_other_recipe(bundle, each)
     refuse_twice([module for module in map(_module, (model, *opened)) if module is not None])
-    return _Twins([_net(each) for each in opened], same_rows([bundle, *opened]))
+    digests = [each.digest for each in (model, *opened) if isinstance(each, OnnxNetwork)]
+    if len(set(digests)) < len(digests):
+        raise InputError("two of the twins, or a twin and the model, are the same file; each must be trained anew.")
+    networks = [how.net(each) for each in opened]
+    some = next(blocks(data)).inputs
+    for number, net in enumerate(networks, 1):
+        with _running(f"twin {number}", some):
+            as_network(net, like=network).forward(some)
+    return _Twins(networks, same_rows([bundle, *opened]))
 
 
 def _trained(recipe: TwinRecipe, model: Opened, data: Dataset) -> _Twins:
@@ -222,23 +322,41 @@ def _overlap(bundle: Bundle | None, data: Dataset) -> tuple[Number, Number]:
 @one_thread()
 def network_disparity(model: Net, data: Dataset) -> DisparityReport:
     """The disparity report of a network's decisions (score above 0) on all rows; cells are summed block by block."""
-    network = as_network(model)
-    cells = Cells.empty(data.group_names)
+    return _disparity(as_network(model), data)[0]
+
+
+def _disparity(network: Network, data: Dataset) -> tuple[DisparityReport, int]:
+    """The report, and how many rows have a probability that was clipped."""
+    cells, clipped = Cells.empty(data.group_names), 0
     for batch in blocks(data):
-        decision = network.forward(batch.inputs) > 0
+        with _running("the model", batch.inputs):
+            decision = network.forward(batch.inputs) > 0
+        clipped += network.clipped if isinstance(network, TorchNetwork | OnnxNetwork) else 0
         cells = cells + Cells.count(y=batch.y, decision=decision, group=batch.group, groups=data.group_names)
     tally = Tally(n=len(data), columns=("group",), cells=cells)
-    return disparity_of(tally, metrics=CORE, name=data.name)
+    return disparity_of(tally, metrics=CORE, name=data.name), clipped
 
 
-def _model_info(network: Network, bundle: Bundle | None, layers: tuple[str, ...]) -> ModelInfo:
+def _scoring(network: Network, clipped: int, n: int) -> list[str]:
+    """How outputs became scores, where they are no logits, as lines of the report."""
+    outcome = network.outcome if isinstance(network, TorchNetwork | OnnxNetwork) else None
+    said = [] if outcome is None else [f"The score is made of the network's outputs as {str(outcome)!r}."]
+    if clipped:
+        said.append(f"{clipped:,} of the {n:,} rows have a probability without a logit, and the nearest that has one.")
+    return said
+
+
+def _model_info(network: Network, bundle: Bundle | None, layers: tuple[str, ...], file: str) -> ModelInfo:
     module = network.module if isinstance(network, TorchNetwork) else None
     kind = "ExportedProgram" if isinstance(module, UnflattenedModule) else type(module or network).__name__
+    digest, parameters = (network.digest, network.parameters) if isinstance(network, OnnxNetwork) else ("", 0)
+    if module is not None:
+        digest, parameters = weights_digest(module), sum(p.numel() for p in module.parameters())
     return ModelInfo(
-        name=(bundle.name if bundle is not None else "") or kind,
-        digest=weights_digest(module) if module is not None else "",
+        name=(bundle.name if bundle is not None else "") or file or kind,
+        digest=digest,
         architecture=kind + _widths(module),
-        parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
+        parameters=parameters,
         layers=layers,
         training={**bundle.training, **({"merge": bundle.merge} if bundle.merge else {})}
         if bundle is not None
@@ -285,6 +403,11 @@ def _data_info(
     )
 
 
-def _versions() -> dict[str, str]:
+def _versions(network: Network) -> dict[str, str]:
     packages = ("fairheads", "torch", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    found = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    if isinstance(network, OnnxNetwork):
+        import onnxruntime
+
+        found["onnxruntime"] = onnxruntime.__version__
+    return found

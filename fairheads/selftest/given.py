@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
+from torch.export import ExportedProgram, UnflattenedModule
 
 from fairheads.activations import Network, TorchNetwork, as_network
 from fairheads.data import Dataset, RowRecord
 from fairheads.errors import ConfigError, InputError
-from fairheads.models import Bundle, load_bundle
+from fairheads.models import Bundle, open_model
 from fairheads.twins import TwinRecipe
 from fairheads.twins.given import refuse_trained_on, refuse_twice, same_rows
 
-Model = Network | nn.Module | Bundle | str | Path
+Model = Network | nn.Module | ExportedProgram | Bundle | str | Path
 
 FEWEST = 3
 """Twins: beside each there must be two others."""
@@ -58,7 +59,7 @@ def given_networks(
         refuse_trained_on(others, data)
         matched = same_rows([opened, *others])
         nets = [_module(each) for each in others]
-    own = _module(opened) if not isinstance(opened, Network) or isinstance(opened, TorchNetwork) else None
+    own = _module_behind(opened)
     refuse_twice([*nets, *(() if own is None else (own,))])
     if train_data is not None:
         RowRecord.of(train_data).refuse_overlap(data, of="the group heads")
@@ -69,7 +70,8 @@ def given_networks(
             )
     return Given(
         model=bundle.net if bundle is not None else opened if not isinstance(opened, Bundle) else opened.net,
-        name=(bundle.name if bundle is not None else "") or type(own or opened).__name__,
+        name=(bundle.name if bundle is not None else "")
+        or (Path(model).absolute().name if isinstance(model, str | Path) else type(own or opened).__name__),
         twins=nets,
         train_data=train_data,
         disjoint=True if bundle is not None and bundle.rows is not None else None,
@@ -78,15 +80,22 @@ def given_networks(
 
 
 def _open(model: Model) -> Network | nn.Module | Bundle:
-    return load_bundle(model) if isinstance(model, str | Path) else model
+    opened = open_model(model) if isinstance(model, str | Path) else model
+    return as_network(opened) if isinstance(opened, ExportedProgram) else opened
 
 
-def _module(model: Network | nn.Module | Bundle) -> nn.Module:
+def _module_behind(model: Network | nn.Module | Bundle) -> nn.Module | None:
     if isinstance(model, Bundle):
         return model.net
     module = model.module if isinstance(model, TorchNetwork) else model
-    if not isinstance(module, nn.Module):
-        raise ConfigError(f"`twins` must be torch modules, in which heads can be planted, got {type(module).__name__}.")
+    return module if isinstance(module, nn.Module) else None
+
+
+def _module(twin: Network | nn.Module | Bundle) -> nn.Module:
+    module = _module_behind(twin)
+    if module is None or isinstance(module, UnflattenedModule):
+        what = type(twin).__name__ if module is None else "an exported graph"
+        raise ConfigError(f"`twins` must be torch modules, in which heads can be planted, got {what}.")
     return module
 
 

@@ -1,0 +1,259 @@
+"""`fairheads audit` of models from elsewhere: where their rows come from, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from onnx_for_tests import exported
+from safetensors.torch import save_file
+from test_audit_models import save_pt2, small
+from test_cli import run
+from torch import nn
+
+from fairheads.data import Dataset
+from fairheads.errors import InputError
+from fairheads.models import Bundle, save_bundle
+from fairheads.planted import synthetic
+from fairheads.results import AuditReport
+
+OWN = """
+import numpy as np
+from fairheads.data import Dataset
+from fairheads.nets import MLP
+
+def net():
+    return MLP(8, hidden=(6, 5))
+
+def broken():
+    raise ZeroDivisionError("nothing was divided")
+
+def load(path):
+    held = np.load(path)
+    return Dataset(held["x"], held["label"], held["side"], name="loaded")
+
+def nothing(path):
+    return None
+
+def fails(path):
+    raise KeyError(path)
+"""
+
+COLUMNS = tuple(f"c{i}" for i in range(8))
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one network in several files, and the same rows in several."""
+    folder = tmp_path_factory.mktemp("models")
+    save_bundle(Bundle(net=small()), folder / "bundle")
+    save_pt2(small(), folder / "net.pt2")
+    save_pt2(nn.Sequential(small(), nn.Sigmoid()), folder / "probability.pt2")
+    for seed in (3, 5, 6, 7):
+        save_file(small(seed).state_dict(), folder / f"{seed}.safetensors")
+    (folder / "cli_models_own.py").write_text(OWN)
+    (folder / "cli_models_damaged.py").write_text("def load(:\n")
+    (folder / "net.pkl").write_bytes(b"cbuiltins\nopen\n(V" + str(folder / "mark").encode() + b"\nVw\ntR.")
+    data = synthetic(600, seed=1)
+    x, side = data.inputs["x"].round(2), np.array(data.group_names)[data.group]
+    frame = pd.DataFrame(x.astype(float).round(2), columns=list(COLUMNS))
+    frame = frame.assign(hired=np.where(data.y == 1, "yes", "no"), side=side, person=[f"p{i}" for i in range(len(x))])
+    frame.to_csv(folder / "people.csv", index=False)
+    frame.to_parquet(folder / "people.parquet")
+    np.savez(folder / "rows.npz", x=x, y=data.y, group=side)
+    words = {"label": frame["hired"].to_numpy(str), "side": side.astype("S")}
+    np.savez(folder / "named.npz", x=x, person=np.arange(600), **words)
+    np.savez(folder / "plain.npz", x=x, label=data.y, side=side)
+    np.save(folder / "x.npy", x)
+    numbers = frame.drop(columns="person").assign(hired=data.y)
+    np.save(folder / "people.npy", numbers.to_records(index=False, column_dtypes={"side": "U2"}).view(np.ndarray))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here)
+
+
+CSV = ["--data", "people.csv", "--label", "hired", "--group", "side", "--drop", "person"]
+QUICK = ["--no-details", "--format", "json", "--sample", "400"]
+NET = ["3.safetensors", "--factory", "cli_models_own:net"]
+
+
+def report_of(*words: str) -> dict[str, Any]:
+    done = run("audit", *words, *QUICK)
+    assert done.exit_code == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    AuditReport.from_dict(report)
+    return report
+
+
+@pytest.fixture(scope="module")
+def own(here: Path) -> dict[str, Any]:
+    """The report of the bundle on the CSV."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(here)
+        return report_of("bundle", *CSV)
+
+
+def assert_same(report: dict[str, Any], own: dict[str, Any]) -> None:
+    rates, others = (each["disparity"]["metrics"]["selection_rate"]["groups"] for each in (report, own))
+    assert {name: rate["value"] for name, rate in rates.items()} == {k: rate["value"] for k, rate in others.items()}
+    (path,), (theirs,) = report["pathways"].values(), own["pathways"].values()
+    assert path["verdict"] == theirs["verdict"]
+    assert path["effect"]["value"] == pytest.approx(theirs["effect"]["value"], abs=1e-5)
+    swaps, others = ([layer["swap"]["value"] for layer in each["layers"]] for each in (path, theirs))
+    assert swaps == pytest.approx(others, abs=1e-5)
+
+
+@pytest.mark.parametrize("words", [["net.pt2"], NET, ["probability.pt2", "--outcome", "sigmoid"]], ids=lambda w: w[0])
+def test_any_model_takes_a_table_of_numbers(words: list[str], own: dict[str, Any]) -> None:
+    report = report_of(*words, *CSV)
+    assert_same(report, own)
+    assert report["model"]["name"] == words[0]
+    said = "Audited on all 600 rows of people.csv, whose 8 columns were fed as they are, in this order: c0, c1, c2"
+    assert report["notes"][0].startswith(said)
+
+
+def test_an_onnx_file_takes_the_same_table(here: Path, own: dict[str, Any]) -> None:
+    pytest.importorskip("onnx", reason="needs the extra `integrations`")
+    pytest.importorskip("onnxruntime", reason="needs the extra `integrations`")
+    (here / "net.onnx").write_bytes(exported(small(), {"x": torch.zeros(4, 8)}))
+    report = report_of("net.onnx", *CSV)
+    assert_same(report, own)
+    assert report["model"]["parameters"] == own["model"]["parameters"]
+
+
+TABLES: dict[str, list[str]] = {
+    "Parquet": ["people.parquet", "--label", "hired", "--group", "side", "--drop", "person"],
+    "npz": ["rows.npz"],
+    "npz with names": [
+        *("named.npz", "--label", "label", "--favourable", "yes", "--group", "side", "--drop", "person"),
+    ],
+    "npy": ["people.npy", "--label", "hired", "--group", "side"],
+    "loader": ["plain.npz", "--loader", "cli_models_own:load"],
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_the_same_rows_from_other_files(kind: str, own: dict[str, Any]) -> None:
+    report = report_of("net.pt2", "--data", *TABLES[kind])
+    assert_same(report, own)
+    assert report["data"]["digest"] == own["data"]["digest"]
+
+
+def test_another_table_gives_other_numbers(here: Path, own: dict[str, Any]) -> None:
+    frame = pd.read_csv(here / "people.csv")
+    frame[["c1", *COLUMNS[:1], *COLUMNS[2:], "hired", "side"]].to_csv(here / "moved.csv", index=False)
+    report = report_of("net.pt2", "--data", "moved.csv", "--label", "hired", "--group", "side")
+    with pytest.raises(AssertionError):
+        assert_same(report, own)
+
+
+def test_code_of_ones_own_is_told_on_standard_error() -> None:
+    done = run("audit", *NET, "--data", "plain.npz", "--loader", "cli_models_own:load", *QUICK)
+    assert done.exit_code == 0 and json.loads(done.stdout)["data"]["name"] == "loaded"
+    notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
+    assert notes == [
+        "Note: running 'cli_models_own:load', code of your own, to read 'plain.npz'.",
+        "Note: ran 'cli_models_own:net', code of your own, to build the network of '3.safetensors'.",
+    ]
+    plain = run("audit", "net.pt2", *CSV, *QUICK)
+    assert "code of your own" not in plain.stderr and "code of your own" not in plain.stdout
+
+
+def test_twins_are_opened_by_the_same_factory(tmp_path: Path) -> None:
+    twins = [word for seed in (5, 6) for word in ("--twin", f"{seed}.safetensors")]
+    folder = save_bundle(Bundle(net=small(7)), tmp_path / "twin")
+    report = report_of(*NET, *CSV, *twins, "--twin", str(folder))
+    (path,) = report["pathways"].values()
+    assert path["twins"]["n"] == 3
+
+
+PICKLED = "loading it would run code"
+
+WRONG: list[tuple[list[str], str, int]] = [
+    (["net.pkl", *CSV], PICKLED, 1),
+    (["bundle", *CSV, "--twin", "net.pkl"], PICKLED, 1),
+    (["nothing.pt2", *CSV], "there is no model at 'nothing.pt2'", 1),
+    (["people.csv", *CSV], "no model of a known kind", 1),
+    (["3.safetensors", *CSV], "--factory pkg.mod:function", 2),
+    (["3.safetensors", *CSV, "--factory", "net"], "must be named like 'pkg.mod:function'", 2),
+    (["3.safetensors", *CSV, "--factory", "cli_models_own:absent"], "has no function 'absent'", 2),
+    (["3.safetensors", *CSV, "--factory", "no_such_module:net"], "cannot be imported", 2),
+    (["3.safetensors", *CSV, "--factory", "cli_models_damaged:net"], "failed on '3.safetensors': SyntaxError", 2),
+    (["3.safetensors", *CSV, "--factory", "cli_models_own:broken"], "ZeroDivisionError: nothing was divided", 2),
+    (["bundle", *CSV, "--factory", "cli_models_own:net"], "leave `factory` out", 2),
+    (["bundle", *CSV, "--outcome", "sigmoid"], "leave `outcome` out", 2),
+    (["net.pt2", *CSV, "--outcome", "sigmoyd"], "Did you mean 'sigmoid'?", 2),
+    (["net.pt2", *CSV, "--outcome", "softmax:yes"], "has no number", 2),
+    (["net.pt2", *CSV, "--outcome", "softmax:1"], "must have two columns or more", 1),
+    (["net.pt2", *CSV, "--outcome", "sigmoid"], "which are no probabilities", 1),
+    (["net.pt2", *CSV[:-2]], "has the column 'person', which is text; a model without an encoder is fed a table of", 1),
+    (["net.pt2", "--data", "adult"], "which is text", 1),
+    (["net.pt2", *CSV[:-1], "person,c0"], "cannot be run on the inputs x (n, 7)", 1),
+    (["net.pt2", "--data", "people.csv"], "(--label, --group)", 2),
+    (["net.pt2", "--data", "x.npy"], "is one array, without names", 1),
+    (["net.pt2", "--data", "people.npy", "--label", "y", "--group", "side"], "has no column 'y'; it has: c0", 1),
+    (["net.pt2", "--data", "rows.npz", "--label", "hired"], "has no array 'hired'; it has: x, y, group", 1),
+    (["net.pt2", "--data", "rows.npz", "--label", "x"], "array 'x' of rows.npz must have one value a row", 1),
+    (["net.pt2", "--data", "rows.npz", "--drop", "x"], "has no array beside the label and the group", 1),
+    (["net.pt2", "--data", "absent.npz"], "there is no file 'absent.npz'", 1),
+    (["net.pt2", "--data", "plain.npz", "--loader", "load"], "`--loader` must be named like", 2),
+    (["net.pt2", "--data", "plain.npz", "--loader", "no_such_module:load"], "cannot be imported", 2),
+    (["net.pt2", "--data", "plain.npz", "--loader", "cli_models_damaged:load"], "cannot be imported", 2),
+    (["net.pt2", "--data", "plain.npz", "--loader", "cli_models_own:absent"], "has no function 'absent'", 2),
+    (["net.pt2", "--data", "plain.npz", "--loader", "cli_models_own:nothing"], "must return a fairheads.data", 2),
+    (["net.pt2", "--data", "plain.npz", "--loader", "cli_models_own:fails"], "KeyError: 'plain.npz'", 1),
+    (["net.pt2", *CSV, "--loader", "cli_models_own:load"], "leave `--label` out", 2),
+    (["net.pt2", *CSV, "--twins", "3"], "`--twins` needs the training record", 2),
+    (["bundle", *CSV, "--twins", "3"], "'bundle' has none. Train twins as it was trained", 2),
+    (["net.pt2", *CSV, "--group-input", "sex"], "'sex'", 1),
+]
+
+
+@pytest.mark.parametrize(("words", "said", "code"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_is_wrong_is_said_in_a_line(
+    words: list[str], said: str, code: int, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    details = [] if "--group-input" in words else ["--no-details"]
+    done = run("audit", *words, *details, "--out", str(tmp_path / "out"))
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("Note: ", "auditing"))]
+    assert (done.exit_code, len(lines), said in done.stderr) == (code, 1, True), done.output
+    assert lines[0].startswith("Error: ") and not done.stdout
+    assert not (tmp_path / "out").exists() and not (here / "mark").exists()
+
+
+def test_columns_of_numbers_go_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def audit(model: Path, data: Dataset, **settings: Any) -> AuditReport:
+        asked.update(settings, names=data.feature_names)
+        raise InputError("enough")
+
+    monkeypatch.setattr("fairheads.audit.audit", audit)
+    done = run("audit", "net.pt2", *CSV, "--group-input", "c7,c0")
+    assert (done.exit_code, asked["flip"], asked["names"]) == (1, ("c7", "c0"), COLUMNS), done.stderr
+
+
+@pytest.mark.slow
+def test_a_selftest_takes_weights_and_arrays(here: Path) -> None:
+    twins = [word for seed in (5, 6, 7) for word in ("--twin", f"{seed}.safetensors")]
+    words = [*NET, "--data", "rows.npz", *twins, "--strength", "1", "--sample", "300", "--format", "json"]
+    done = run("selftest", *words)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["twins"] == 3 and "auditing all 600 rows of rows.npz" in done.stderr
+    assert done.stderr.count("code of your own") == 4
+    refused = run("selftest", "net.pt2", *words[3:5], *["--twin", "net.pt2"] * 3)
+    assert (refused.exit_code, "got an exported graph" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_arrays_with_objects_are_not_read(here: Path) -> None:
+    np.savez(here / "objects.npz", x=np.array([{}, 1], object), y=np.zeros(2), group=np.zeros(2))
+    done = run("audit", "net.pt2", "--data", "objects.npz")
+    assert (done.exit_code, "objects.npz cannot be read as a table" in done.stderr) == (1, True)
