@@ -156,14 +156,15 @@ def test_another_table_gives_other_numbers(here: Path, own: dict[str, Any]) -> N
 
 
 def test_code_of_ones_own_is_told_on_standard_error() -> None:
-    done = run("audit", *NET, "--data", "plain.npz", "--loader", "cli_models_own:load", *QUICK)
+    one = ["--layers", "backbone.1"]
+    done = run("audit", *NET, "--data", "plain.npz", "--loader", "cli_models_own:load", *QUICK, *one)
     assert done.exit_code == 0 and json.loads(done.stdout)["data"]["name"] == "loaded"
     notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
     assert notes == [
         "Note: running 'cli_models_own:load', code of your own, to read 'plain.npz'.",
         "Note: ran 'cli_models_own:net', code of your own, to build the network of '3.safetensors'.",
     ]
-    plain = run("audit", "net.pt2", *CSV, *QUICK)
+    plain = run("audit", "net.pt2", *CSV, *QUICK, *one)
     assert "code of your own" not in plain.stderr and "code of your own" not in plain.stdout
 
 
