@@ -173,3 +173,36 @@ def test_the_studies_of_two_heads_say_what_the_readme_says() -> None:
             assert re.search(rf"{one} and {other}(?: of 200)? \|", README), (n, rule)
     assert [population["1,000 rows"]["refused at 0.02"] for population in margins] == [200, 200]
     assert all(population[n]["certified"]["violated"] <= 10 for population in margins for n in population)
+
+
+def test_the_calibration_study_says_what_the_readme_says() -> None:
+    study = json.loads((ROOT / "tests/studies/calibration.json").read_text())
+    text = README.replace("\n", " ")
+    for truth, name in (
+        ("no head", "no head"),
+        ("whole head", "head at parity"),
+        ("half head", "half of that"),
+        ("a quarter head", "a quarter of that"),
+        ("aligned", "head along the gap"),
+        ("suppression", "merit left out"),
+        ("routed", "separate pathways"),
+        ("hard to decide", "hard to decide"),
+    ):
+        row = study["table"]["summary"][truth]
+        (line,) = re.findall(rf"^\| {name}, \d+ class(?:es)? \|(.*)\|$", README, flags=re.M)
+        said = ("compensating head", "suppression, or either", "aligned use", "neutral", "undecided")
+        assert [int(cell) for cell in line.split("|")] == [row["networks"], *(row[word]["count"] for word in said)]
+    assert f"{study['table']['data sets']} independent data sets" in text
+    assert f"{study['image']['data sets']} data sets of images have been run" in text
+    for name, words in (("of two margins", "twice the margin was found in"), ("at the margin", "one at the margin in")):
+        found = study["bounds"]["classes"][f"effect {name}"]["compensating head"]
+        assert f"{words} {found['count']} of {found['n']}" in text
+    planted = [part for part in study["parts"]["parts"].values() if "layer named that was planted" in part]
+    for key, words in (
+        ("units named that were planted", "planted heads"),
+        ("layer named that was planted", "named in"),
+    ):
+        count, n = (sum(part[key][word] for part in planted) for word in ("count", "n"))
+        assert f"{words} {count} of {n}" in text
+    routed = study["parts"]["parts"]["routed_heads"]["routed"]
+    assert f"routed pathways were seen in {routed['count']} of {routed['n']}" in text

@@ -35,7 +35,7 @@ def draw(result: Table, file: Path) -> None:
     ]
     if "table" in result:
         lines[0][1][6000.0] = lines[1][1][1.0] = result["table"]
-    panels = [(title, points) for title, points in lines if len(points) > 1]
+    panels = [(title, points) for title, points in lines if len(points) > 2]
     figure = Figure(figsize=(4.0 * len(kinds) + 3.4 * bool(panels), 8.2), layout="constrained")
     grid = figure.add_gridspec(max(len(panels), 1), len(kinds) + bool(panels))
     for i, kind in enumerate(kinds):
