@@ -206,3 +206,18 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
         assert f"{words} {count} of {n}" in text
     routed = study["parts"]["parts"]["routed_heads"]["routed"]
     assert f"routed pathways were seen in {routed['count']} of {routed['n']}" in text
+
+
+def test_the_study_of_biased_labels_says_what_the_readme_says() -> None:
+    study = json.loads((ROOT / "tests/studies/real_verdicts.json").read_text())
+    for audited, unconstrained in (("as recorded", "neutral"), ("labels flipped", "inconclusive")):
+        for network, verdict in (("unconstrained", unconstrained), ("constrained", "compensating_head")):
+            assert study["summary"][f"adult, sex: Female beside Male, {network}, {audited}"] == {verdict: 5}
+    for network, verdict in (("unconstrained", "neutral"), ("constrained", "compensating_head")):
+        assert study["summary"][f"adult, sex: Female beside Male, {network}, sampled by outcome"] == {verdict: 5}
+    flipped = [
+        max(effect[0] for effect in run["groups"][0]["swap"].values())
+        for run in study["runs"]
+        if run["data"] == "adult, sex" and (run["network"], run["audited"]) == ("unconstrained", "labels flipped")
+    ]
+    assert f"swap effects of {min(flipped):.2f} to {max(flipped):.2f}" in README.replace("\n", " ")
