@@ -39,7 +39,7 @@ def trained(activation: str = "relu", weight: float = 0.0) -> MLP:
     return net
 
 
-def sampled(net: nn.Module, n: int = 3000, layers: list[str] | None = None) -> tuple[TorchNetwork, Sample]:
+def sampled(net: nn.Module, n: int = 2000, layers: list[str] | None = None) -> tuple[TorchNetwork, Sample]:
     data, network = synthetic(n, seed=1), TorchNetwork(net, layers=layers)
     return network, collect(network, data, data.group == 1, network.layers(), 0)
 

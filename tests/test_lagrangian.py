@@ -135,7 +135,7 @@ def test_through_the_loop_a_linear_net_meets_the_tolerance_at_the_optimum() -> N
     data = Dataset(np.eye(2)[group], y, group)
     net = nn.Linear(2, 1, bias=False)
     objective = Lagrangian(copy.deepcopy(MEANS), 0.1, rate=0.05, damping=1.0, task=squared_error)
-    train(net, data, objective, epochs=1500, batch_size=100, learning_rate=0.02, schedule="cosine")
+    train(net, data, objective, epochs=900, batch_size=100, learning_rate=0.02, schedule="cosine")
     levels, price = optimum([(60, 0.3), (40, 0.7)], 0.1)
     assert net.weight.detach().numpy()[0] == pytest.approx(levels, abs=1e-3)
     assert float(objective.price) == pytest.approx(price, abs=1e-3)

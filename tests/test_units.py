@@ -86,9 +86,11 @@ def test_planted_units_are_named_with_their_sign(strength: float) -> None:
 
 
 def test_planted_units_that_are_not_used_are_not_named() -> None:
-    found = report(0.0)
-    assert not [unit for unit in found.discovered if unit.unit >= 32]
-    assert found.discovered or "largest of a twin" in found.reason
+    found, used = report(0.0), report(2.0)
+    unused = [unit for unit in found.every if unit.unit >= 32]
+    assert len(unused) == 6 and max(abs(unit.value) for unit in unused) < 1e-6
+    assert not found.discovered and "largest of a twin" in found.reason
+    assert used.discovered and used.reason == ""
 
 
 def made(rng: np.random.Generator, layers: int = 3, units: int = 40) -> list[np.ndarray]:
