@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -217,57 +214,20 @@ def _decoded(values: Any) -> Any:
 def _loaded(loader: str, columns: Columns) -> Rows:
     """What the user's own function makes of --data."""
     from fairheads.data import Dataset
-    from fairheads.errors import ConfigError, FairheadsError, InputError
+    from fairheads.errors import ConfigError, InputError
+    from fairheads.models.named import failing_in_one_line, function_named
 
     given = {"--label": columns.label, "--group": columns.group, "--favourable": columns.favourable}
     for option, value in {**given, "--drop": columns.drop}.items():
         if value is not None:
             raise ConfigError(f"`--loader` returns rows with their labels and groups; leave `{option}` out.")
-    function = _found(loader)
+    function = function_named(loader, "--loader")
     click.echo(f"Note: running {loader!r}, code of your own, to read {columns.source!r}.", err=True)
-    try:
+    with failing_in_one_line(loader, "--loader", repr(columns.source), InputError):
         data = function(columns.source)
-    except FairheadsError:
-        raise
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise InputError(f"`--loader` {loader!r} failed on {columns.source!r}: {said}") from error
     if not isinstance(data, Dataset):
         raise ConfigError(f"`--loader` {loader!r} must return a fairheads.data.Dataset, got {type(data).__name__}.")
     return Rows(data=data, words=f"the {len(data):,} rows that {loader} made of {columns.source}")
-
-
-def _found(loader: str) -> Callable[..., Any]:
-    """The function of that name; modules are looked for as Python does, then in the current folder."""
-    from fairheads.errors import ConfigError
-
-    module, _, name = loader.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
-        raise ConfigError(f"`--loader` must be named like 'pkg.mod:function', got {loader!r}.")
-    with _current_folder():
-        try:
-            function: Any = importlib.import_module(module)
-        except Exception as error:  # the module is the user's, and runs as it is imported
-            raise ConfigError(f"`--loader` {loader!r} cannot be imported: {error}.") from error
-    for part in name.split("."):
-        function = getattr(function, part, None)
-    if not callable(function):
-        raise ConfigError(f"`--loader` {loader!r}: module {module!r} has no function {name!r}.")
-    made: Callable[..., Any] = function
-    return made
-
-
-@contextmanager
-def _current_folder() -> Iterator[None]:
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.append(here)
-    try:
-        yield
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
 
 
 def trainable(bundle: Bundle | None, columns: Columns, loader: str | None, model: Path) -> Bundle:

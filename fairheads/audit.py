@@ -162,14 +162,7 @@ class _Opening:
         """The model, if it is a path the one that is there."""
         if not isinstance(model, str | Path):
             return model
-        try:
-            return open_model(model, factory=self.factory, outcome=self.outcome)
-        except FairheadsError:
-            raise
-        except Exception as error:
-            if self.factory is None:
-                raise
-            raise ConfigError(f"`factory` {self.factory!r} failed on {str(model)!r}: {_line(error)}") from error
+        return open_model(model, factory=self.factory, outcome=self.outcome)
 
     def open_twin(self, twin: Model) -> Opened:
         """A twin; bundles, and networks that are found whole in a folder, need no factory, and bundles no outcome."""

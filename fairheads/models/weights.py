@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import io
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +16,7 @@ from torch import Tensor, nn
 
 from fairheads.errors import ConfigError, FairheadsWarning, InputError, UnsafeModelError
 from fairheads.models.archives import without_root
+from fairheads.models.named import failing_in_one_line, function_named
 from fairheads.models.pickles import scan
 
 SAFE = "save its weights with `safetensors.torch.save_file(net.state_dict(), 'net.safetensors')` and pass a factory"
@@ -97,17 +94,20 @@ def built(factory: str, weights: Mapping[str, Tensor], *, what: str) -> nn.Modul
     Raises
     ------
     ConfigError
-        If there is no such function, it returns no module, or the weights do not fit.
+        If there is no such function, it fails or returns no module.
+    InputError
+        If the weights do not fit.
 
     Warns
     -----
     FairheadsWarning
         That this function was run: unlike a model file, it is code.
     """
-    function = _found(factory)
+    function = function_named(factory, "factory")
     warnings.warn(f"ran {factory!r}, code of your own, to build the network of {what}.", FairheadsWarning, stacklevel=2)
     takes = _takes_weights(factory, function)
-    net = function(dict(weights)) if takes else function()
+    with failing_in_one_line(factory, "factory", what):
+        net = function(dict(weights)) if takes else function()
     if not isinstance(net, nn.Module):
         raise ConfigError(f"`factory` {factory!r} must return an nn.Module, got {type(net).__name__}.")
     if not takes:
@@ -119,23 +119,6 @@ def built(factory: str, weights: Mapping[str, Tensor], *, what: str) -> nn.Modul
     return net.eval()
 
 
-def _found(factory: str) -> Callable[..., Any]:
-    module, _, name = factory.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
-        raise ConfigError(f"`factory` must be named like 'pkg.mod:function', got {factory!r}.")
-    with _current_folder():
-        try:
-            function: Any = importlib.import_module(module)
-        except ImportError as error:
-            raise ConfigError(f"`factory` {factory!r} cannot be imported: {error}.") from error
-    for part in name.split("."):
-        function = getattr(function, part, None)
-    if not callable(function):
-        raise ConfigError(f"`factory` {factory!r}: module {module!r} has no function {name!r}.")
-    made: Callable[..., Any] = function
-    return made
-
-
 def _takes_weights(factory: str, function: Callable[..., Any]) -> bool:
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -145,17 +128,3 @@ def _takes_weights(factory: str, function: Callable[..., Any]) -> bool:
     if len(open_ones) > 1 or any(p.kind is p.KEYWORD_ONLY for p in open_ones):
         raise ConfigError(f"`factory` {factory!r} must take nothing, or the weights alone.")
     return len(open_ones) == 1
-
-
-@contextmanager
-def _current_folder() -> Iterator[None]:
-    """While open, modules of the current folder are found, after all others."""
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.append(here)
-    try:
-        yield
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
