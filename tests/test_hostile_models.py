@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def test_every_file_is_refused_and_nothing_runs(corpus: dict[str, Hostile], tmp_
     wrong = {}
     for each in corpus.values():
         (tmp_path / each.name).write_bytes(each.content)
-        if found := refused(tmp_path / each.name, each.says):
+        found = refused(tmp_path / each.name, each.says)
+        if found and not (find_spec("skops") is None and "needs skops: pip install" in found[0]):
             wrong[each.name] = found
         (tmp_path / each.name).unlink()
     assert not wrong
