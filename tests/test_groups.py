@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairheads.errors import InputError
@@ -59,6 +59,7 @@ def test_the_same_values_have_the_same_names_and_codes_in_every_type(kind: str, 
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+@settings(max_examples=25)
 @given(data=st.data())
 def test_integers_up_to_the_ends_of_their_type_keep_their_names(kind: str, data: st.DataObject) -> None:
     ends = np.iinfo(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ class WithoutGradients(TorchNetwork):
     gradients = False
 
 
+@cache
 def trained(activation: str, weight: float) -> MLP:
     net = MLP(8, hidden=(32, 32, 32), activation=activation, seed=3)
     objective = Penalized(demographic_parity(), weight) if weight else Unconstrained()

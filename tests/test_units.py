@@ -75,7 +75,7 @@ def report(strength: float) -> UnitReport:
 # ---------------------------------------------------------------- discoveries
 
 
-@pytest.mark.parametrize("strength", [2.0, -2.0])
+@pytest.mark.parametrize("strength", [2.0, pytest.param(-2.0, marks=pytest.mark.slow)])
 def test_planted_units_are_named_with_their_sign(strength: float) -> None:
     named = report(strength).discovered
     right = [unit for unit in named if unit.unit >= 32]
