@@ -16,7 +16,7 @@ from torch.export import ExportedProgram, UnflattenedModule
 
 from fairheads.activations import Network, OnnxNetwork, Outcome, TorchNetwork, as_network, one_thread
 from fairheads.data import Dataset, RowRecord, blocks
-from fairheads.errors import ConfigError, FairheadsError, InputError
+from fairheads.errors import ConfigError, FairheadsError, InputError, line_with_kind
 from fairheads.metrics import CORE, disparity_of
 from fairheads.models import Bundle, open_model, weights_digest
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
@@ -188,7 +188,7 @@ def _running(what: str, inputs: Mapping[str, NDArray[Any]]) -> Iterator[None]:
         if failure is None:
             raise
         shapes = ", ".join(f"{name} ({', '.join(['n', *map(str, each.shape[1:])])})" for name, each in inputs.items())
-        raise InputError(f"{what} cannot be run on the inputs {shapes}: {_line(failure)}") from failure
+        raise InputError(f"{what} cannot be run on the inputs {shapes}: {line_with_kind(failure)}") from failure
 
 
 def _failure(error: Exception) -> Exception | None:
@@ -197,12 +197,6 @@ def _failure(error: Exception) -> Exception | None:
     if isinstance(error, ConfigError) and isinstance(cause, RuntimeError) and "shape[0]" not in str(cause):
         return cause  # an exported graph that minds another size than that of the batch
     return None if isinstance(error, FairheadsError | MemoryError) else error
-
-
-def _line(error: Exception) -> str:
-    """The first line of what an error says, with its kind."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {said[:300]}" if said else f"{type(error).__name__}."
 
 
 def _net(model: Opened) -> Net:

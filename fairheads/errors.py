@@ -27,3 +27,20 @@ class DivergedError(FairheadsError, RuntimeError):
 
 class FairheadsWarning(UserWarning):
     """Something a reader of the result should know, and the computation could go on."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of another library says; the name of its class where it says nothing.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such file\\nat line 3")), first_line(ValueError())
+    ('no such file', 'ValueError')
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def line_with_kind(error: BaseException) -> str:
+    """The same with the name of the class before it, for errors of code that nobody here knows."""
+    kind, said = type(error).__name__, first_line(error)
+    return f"{kind}." if said == kind else f"{kind}: {said[:300]}"

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations.onnx_graph import Graph
-from fairheads.activations.onnx_vetted import first_line
-from fairheads.errors import InputError, UnsafeModelError
+from fairheads.errors import InputError, UnsafeModelError, first_line
 
 Array = NDArray[Any]
 Shapes = dict[str, tuple[int, ...] | None]
@@ -144,7 +143,7 @@ class Sessions:
                 variant, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except Exception as error:  # onnxruntime's exceptions have no class in common
-            raise UnsafeModelError(f"onnxruntime does not take the graph: {first_line(error)}") from error
+            raise UnsafeModelError(f"onnxruntime does not take the graph: {first_line(error)[:300]}") from error
         for value in session.get_outputs():
             self._fed.setdefault(value.name, _as_input(value))
         if keep:
@@ -157,7 +156,7 @@ class Sessions:
         try:
             return list(session.run(list(outputs), dict(feeds)))
         except Exception as error:
-            raise InputError(f"onnxruntime cannot run the graph on these inputs: {first_line(error)}") from error
+            raise InputError(f"onnxruntime cannot run the graph on these inputs: {first_line(error)[:300]}") from error
 
 
 def _sizes(value: Any) -> list[int | None]:

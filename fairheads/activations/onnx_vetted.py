@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairheads.errors import ConfigError, InputError, UnsafeModelError
+from fairheads.errors import ConfigError, InputError, UnsafeModelError, first_line
 
 LARGEST_FILE = 2**31 - 1
 """Bytes of a file: what protobuf can hold."""
@@ -170,7 +170,7 @@ def _refuse_absurd_sizes(model: Any, named: str) -> None:
     try:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # the checker of onnx raises what it likes
-        raise UnsafeModelError(f"{named} is damaged: {first_line(error)}") from error
+        raise UnsafeModelError(f"{named} is damaged: {first_line(error)[:300]}") from error
     for graph in graphs_of(inferred.graph):
         for value in (*graph.input, *graph.value_info, *graph.output):
             known = [dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.HasField("dim_value")]
@@ -179,8 +179,3 @@ def _refuse_absurd_sizes(model: Any, named: str) -> None:
                     f"{named} makes a tensor {value.name!r} of {math.prod(known):,} numbers, more than any network"
                     " needs."
                 )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from fairheads.errors import FairheadsError, InputError
+from fairheads.errors import FairheadsError, InputError, first_line
 
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -54,7 +54,7 @@ def reading(file: Path) -> Iterator[None]:
     except ImportError as error:
         raise InputError("reading Parquet needs pyarrow: pip install 'fairheads[parquet]'.") from error
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise InputError(f"{file.name} cannot be read as a table: {reason}") from error
 
 

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 
-from fairheads.errors import UnsafeModelError
+from fairheads.errors import UnsafeModelError, first_line
 
 MEMBERS = 100_000
 """Most members of an archive."""
@@ -50,7 +50,9 @@ def unpacked(content: bytes, *, what: str) -> dict[str, bytes]:
         OverflowError,
         RuntimeError,
     ) as error:
-        raise UnsafeModelError(f"{what} is a truncated or damaged archive ({_line(error)}); get it again.") from error
+        raise UnsafeModelError(
+            f"{what} is a truncated or damaged archive ({first_line(error)[:120]}); get it again."
+        ) from error
 
 
 def without_root(members: Mapping[str, bytes], *, what: str) -> dict[str, bytes]:
@@ -100,7 +102,3 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> bytes:
     if len(content) != info.file_size:
         raise UnsafeModelError(f"{what} holds {info.filename[:80]!r} of another size than it says; get it again.")
     return content
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -25,7 +25,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from fairheads.data import Dataset, RowRecord, Table, TableEncoder
-from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError
+from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError, first_line
 from fairheads.models.architectures import architecture_of, filled
 
 FORMAT = "fairheads/bundle/1"
@@ -217,7 +217,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     except OSError as error:
         raise InputError(f"the model at {str(source)!r} cannot be read: {error.strerror}.") from error
     except (SafetensorError, FairheadsError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise UnsafeModelError(f"the model at {str(source)!r} is damaged or no bundle: {reason}") from error
     return Bundle(
         net=net.eval(), preprocess=preprocess, training=training, rows=rows, merge=merge, name=source.resolve().name

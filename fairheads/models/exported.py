@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from fairheads.errors import FairheadsError, UnsafeModelError
+from fairheads.errors import FairheadsError, UnsafeModelError, first_line
 from fairheads.models.archives import unpacked, without_root
 from fairheads.models.graphs import Vetted, vetted_graph, vetted_payload
 from fairheads.models.pickles import scan
@@ -83,7 +83,7 @@ def open_exported(archive: Mapping[str, bytes], *, what: str) -> ExportedProgram
         _refuse_growth(program)
         _refuse_no_modules(program)
     except FairheadsError as error:
-        found = str(error).splitlines()[0]  # an interpreter of graphs adds lines of its own
+        found = first_line(error)  # an interpreter of graphs adds lines of its own
         raise UnsafeModelError(f"{what}: {found} Nothing of it was run; {EXPORT}.") from error
     except KeyError as error:
         raise UnsafeModelError(f"{what} lacks {str(error.args[0])[:80]!r}, or is damaged; {EXPORT}.") from error

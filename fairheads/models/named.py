@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fairheads.errors import ConfigError, FairheadsError
+from fairheads.errors import ConfigError, FairheadsError, line_with_kind
 
 
 def function_named(name: str, argument: str) -> Callable[..., Any]:
@@ -53,9 +53,7 @@ def failing_in_one_line(
     except FairheadsError:
         raise
     except Exception as error:
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        words = f"{type(error).__name__}: {said[:300]}" if said else f"{type(error).__name__}."
-        raise kind(f"`{argument}` {name!r} failed on {what}: {words}") from error
+        raise kind(f"`{argument}` {name!r} failed on {what}: {line_with_kind(error)}") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError
+from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError, first_line
 
 SAVE = "save it with `model.save_pretrained(folder, safe_serialization=True)`"
 
@@ -68,7 +68,7 @@ def open_pretrained(folder: Path) -> nn.Module:
     except FairheadsError:
         raise
     except Exception as error:  # transformers raises many kinds on folders that make no sense
-        line = next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)
+        line = first_line(error)
         raise UnsafeModelError(f"{what} cannot be built from its own files ({line[:160]}); {SAVE}.") from error
     lacking = sorted(info["missing_keys"]) + sorted(str(each) for each in info["mismatched_keys"])
     if lacking:

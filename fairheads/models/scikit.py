@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fairheads.errors import ConfigError, InputError, UnsafeModelError
+from fairheads.errors import ConfigError, InputError, UnsafeModelError, first_line
 
 TRUSTED = tuple(f"sklearn.neural_network._stochastic_optimizers.{name}" for name in ("AdamOptimizer", "SGDOptimizer"))
 """Types that skops may build beside its own: this list, never the one that a file proposes."""
@@ -88,7 +88,7 @@ def open_skops(content: bytes, members: Mapping[str, bytes], *, what: str) -> nn
     except InputError:
         raise
     except Exception as error:  # skops and scikit-learn raise many kinds on damaged files
-        line = (str(error).splitlines() or [type(error).__name__])[0]
+        line = first_line(error)
         raise UnsafeModelError(f"{what} is damaged, or no such network ({line[:120]}); save it again.") from error
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from fairheads.errors import ConfigError, FairheadsWarning, InputError, UnsafeModelError
+from fairheads.errors import ConfigError, FairheadsWarning, InputError, UnsafeModelError, first_line
 from fairheads.models.archives import without_root
 from fairheads.models.named import failing_in_one_line, function_named
 from fairheads.models.pickles import scan
@@ -36,7 +36,7 @@ def from_safetensors(content: bytes, *, what: str) -> dict[str, Tensor]:
     try:
         return load_tensors(content)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
+        line = first_line(error)
         raise UnsafeModelError(f"{what} is no safetensors file, or damaged ({line[:120]}); get it again.") from error
 
 
@@ -54,7 +54,7 @@ def from_npz(members: Mapping[str, bytes], *, what: str) -> dict[str, Tensor]:
             array = np.load(io.BytesIO(member), allow_pickle=False)
             made[name.removesuffix(".npy")] = torch.tensor(array)
         except (ValueError, TypeError, EOFError, OSError, SyntaxError, MemoryError, AttributeError) as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0]
+            line = first_line(error)
             raise UnsafeModelError(
                 f"{what} holds {name[:60]!r}, no plain array ({line[:100]}); save numbers."
             ) from error
