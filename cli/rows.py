@@ -80,9 +80,9 @@ def bundle_at(model: Path, factory: str | None, outcome: Outcome | None = None) 
     FairheadsError
         As `fairheads.models.open_model` on a folder.
     """
-    from fairheads.models import Bundle, open_model
+    from fairheads.models import Bundle, holds_pretrained, open_model
 
-    if model.is_file():
+    if model.is_file() or holds_pretrained(model):
         return None
     found = open_model(model, factory=factory, outcome=outcome)
     return found if isinstance(found, Bundle) else None

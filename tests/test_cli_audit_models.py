@@ -129,6 +129,21 @@ def test_an_onnx_file_takes_the_same_table(here: Path, own: dict[str, Any]) -> N
     assert report["model"]["parameters"] == own["model"]["parameters"]
 
 
+def test_a_folder_of_transformers_is_opened_once(
+    tmp_path: Path, own: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    opened: list[Path] = []
+
+    def pretrained(folder: Path) -> nn.Module:
+        opened.append(folder)
+        return small()
+
+    monkeypatch.setattr("fairheads.models.opening.open_pretrained", pretrained)
+    assert_same(report_of(str(tmp_path), *CSV), own)
+    assert opened == [tmp_path]
+
+
 TABLES: dict[str, list[str]] = {
     "Parquet": ["people.parquet", "--label", "hired", "--group", "side", "--drop", "person"],
     "npz": ["rows.npz"],

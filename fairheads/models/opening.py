@@ -113,6 +113,33 @@ def open_model(path: str | Path, *, factory: str | None = None, outcome: Outcome
     return model
 
 
+def holds_pretrained(folder: str | Path) -> bool:
+    """Whether the folder is one of transformers and no bundle, by its ``config.json`` alone; no network is built.
+
+    Raises
+    ------
+    UnsafeModelError
+        If a link leads out of the folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "config.json").write_text('{"model_type": "bert"}')
+    ...     holds_pretrained(folder)
+    True
+    """
+    source = Path(folder)
+    if not (source / "config.json").is_file():
+        return False
+    _refuse_links(source)
+    try:
+        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and ("model_type" in config or "architectures" in config) and "format" not in config
+
+
 class _Built:
     """A network that the user's factory built."""
 
@@ -123,13 +150,7 @@ class _Built:
 def _folder(folder: Path) -> Bundle | nn.Module:
     if not (folder / "config.json").is_file():
         raise InputError(f"{str(folder)!r} is no model: a folder needs a config.json; known are {KINDS}.")
-    _refuse_links(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        config = None
-    theirs = isinstance(config, dict) and ("model_type" in config or "architectures" in config)
-    return open_pretrained(folder) if theirs and "format" not in config else load_bundle(folder)
+    return open_pretrained(folder) if holds_pretrained(folder) else load_bundle(folder)
 
 
 def _refuse_links(folder: Path) -> None:
