@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
 from torch import nn
 from torch.export import ExportedProgram, UnflattenedModule
 
 from fairheads.activations import Network, OnnxNetwork, Outcome, TorchNetwork, as_network, one_thread
 from fairheads.data import Dataset, RowRecord, blocks
-from fairheads.errors import ConfigError, FairheadsError, InputError, line_with_kind
+from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.models import Bundle, open_model, weights_digest
+from fairheads.models.running import running
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
 from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import checked_flip
@@ -102,7 +100,7 @@ def audit(
     opened = how.open(model)
     net, bundle = _net(opened), _recorded(opened, twins)
     network = as_network(net, layers=layers)
-    with _running("the model", data.inputs):
+    with running("the model", data.inputs):
         names = tuple(layer.name for layer in survey(network, data, layers))
     _check_flip(flip if details else None, data, reference)
     overlap, expected = _overlap(bundle, data)
@@ -178,27 +176,6 @@ class _Opening:
         return _net(twin) if self.outcome is None or not isinstance(twin, Bundle) else TorchNetwork(twin.net)
 
 
-@contextmanager
-def _running(what: str, inputs: Mapping[str, NDArray[Any]]) -> Iterator[None]:
-    """Whatever a network raises in a forward pass becomes one line, and is its cause."""
-    try:
-        yield
-    except Exception as error:
-        failure = _failure(error)
-        if failure is None:
-            raise
-        shapes = ", ".join(f"{name} ({', '.join(['n', *map(str, each.shape[1:])])})" for name, each in inputs.items())
-        raise InputError(f"{what} cannot be run on the inputs {shapes}: {line_with_kind(failure)}") from failure
-
-
-def _failure(error: Exception) -> Exception | None:
-    """What a network raised by itself; None where the error says it already."""
-    cause = error.__cause__
-    if isinstance(error, ConfigError) and isinstance(cause, RuntimeError) and "shape[0]" not in str(cause):
-        return cause  # an exported graph that minds another size than that of the batch
-    return None if isinstance(error, FairheadsError | MemoryError) else error
-
-
 def _net(model: Opened) -> Net:
     return model.net if isinstance(model, Bundle) else model
 
@@ -263,7 +240,7 @@ def _twins(
     networks = [how.net(each) for each in opened]
     some = next(blocks(data)).inputs
     for number, net in enumerate(networks, 1):
-        with _running(f"twin {number}", some):
+        with running(f"twin {number}", some):
             as_network(net, like=network).forward(some)
     return _Twins(networks, same_rows([bundle, *opened]))
 
@@ -316,7 +293,7 @@ def _disparity(network: Network, data: Dataset) -> tuple[DisparityReport, int]:
     """The report, and how many rows have a probability that was clipped."""
     cells, clipped = Cells.empty(data.group_names), 0
     for batch in blocks(data):
-        with _running("the model", batch.inputs):
+        with running("the model", batch.inputs):
             decision = network.forward(batch.inputs) > 0
         clipped += network.clipped if isinstance(network, TorchNetwork | OnnxNetwork) else 0
         cells = cells + Cells.count(y=batch.y, decision=decision, group=batch.group, groups=data.group_names)

@@ -1,0 +1,32 @@
+"""What a network raises in a forward pass, as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fairheads.errors import ConfigError, FairheadsError, InputError, line_with_kind
+
+
+@contextmanager
+def running(what: str, inputs: Mapping[str, NDArray[Any]]) -> Iterator[None]:
+    """Whatever a network raises in a forward pass becomes one line, and is its cause."""
+    try:
+        yield
+    except Exception as error:
+        failure = _failure(error)
+        if failure is None:
+            raise
+        shapes = ", ".join(f"{name} ({', '.join(['n', *map(str, each.shape[1:])])})" for name, each in inputs.items())
+        raise InputError(f"{what} cannot be run on the inputs {shapes}: {line_with_kind(failure)}") from failure
+
+
+def _failure(error: Exception) -> Exception | None:
+    """What a network raised by itself; None where the error says it already."""
+    cause = error.__cause__
+    if isinstance(error, ConfigError) and isinstance(cause, RuntimeError) and "shape[0]" not in str(cause):
+        return cause  # an exported graph that minds another size than that of the batch
+    return None if isinstance(error, FairheadsError | MemoryError) else error
