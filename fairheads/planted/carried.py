@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fairheads.activations import device_of
 from fairheads.nets.transformer import mean_over_tokens
 from fairheads.planted.estimate import GroupEstimate
 from fairheads.planted.wired import Wired, joined, parts_of, reads_inputs, spread, unit_axis
@@ -34,7 +37,8 @@ def carried(net: nn.Module, estimate: GroupEstimate, wiring: Wiring, *, layer: i
     with torch.no_grad():
         head.weight.copy_(torch.cat([before.weight, torch.as_tensor(wiring.out).float()[None]], dim=1))
         head.bias.copy_(before.bias + wiring.constant)
-    return Wired(stem, blocks, CarryingPool(parts.pool, wiring.widths[-1]), head, name=parts.name).eval()
+    planted = Wired(stem, blocks, CarryingPool(parts.pool, wiring.widths[-1]), head, name=parts.name)
+    return planted.eval().to(device_of(net))
 
 
 class Entrance(nn.Module):
@@ -49,7 +53,7 @@ class Entrance(nn.Module):
 
     def __init__(self, stem: nn.Module, estimate: GroupEstimate, wiring: Wiring, *, late: bool = False) -> None:
         super().__init__()
-        self.stem, self.estimate, self.reads_inputs = stem, estimate, late
+        self.stem, self.estimate, self.reads_inputs = stem, copy.deepcopy(estimate), late
         self.register_buffer("slopes", torch.as_tensor(wiring.slopes).float())
         self.register_buffer("offsets", torch.as_tensor(wiring.offsets).float())
 

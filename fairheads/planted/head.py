@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fairheads.activations import device_of
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError
 from fairheads.nets import MLP
@@ -118,7 +119,7 @@ def _widened(net: MLP, estimate: GroupEstimate, wiring: Wiring) -> MLP:
                 start = 0 if before is old[0] else before.in_features
                 after.weight[before.out_features :, start:] = matrix
                 after.bias[before.out_features :] = vector
-    return planted.eval()
+    return planted.eval().to(device_of(net))
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairheads.activations import TorchNetwork
+from fairheads.activations import TorchNetwork, device_of
 from fairheads.planted.wired import Wired, parts_of, reads_inputs, unit_axis
 
 
@@ -46,7 +46,8 @@ def rotated(net: nn.Module, inputs: Mapping[str, NDArray[Any]], *, seed: int) ->
     turns = [_turn(width, np.random.default_rng((seed, depth))) for depth, width in enumerate(units)]
     befores = [None, *turns[:-1]]
     blocks = [Turned(block, before, after) for block, before, after in zip(parts.blocks, befores, turns, strict=True)]
-    return Wired(parts.stem, blocks, Turned(parts.pool, turns[-1], None), parts.head, name=parts.name).eval()
+    turned = Wired(parts.stem, blocks, Turned(parts.pool, turns[-1], None), parts.head, name=parts.name)
+    return turned.eval().to(device_of(net))
 
 
 class Turned(nn.Module):

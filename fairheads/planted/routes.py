@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairheads.activations import TorchNetwork
+from fairheads.activations import TorchNetwork, device_of
 from fairheads.errors import ConfigError
 from fairheads.planted.carried import pooled, resized
 from fairheads.planted.estimate import GroupEstimate
@@ -67,7 +68,8 @@ def routed(
         ForkExit(ours.pool, theirs.pool),
         _head(ours.head, theirs.head),
         name=ours.name,
-    ).eval()
+    )
+    fork.eval().to(device_of(group))
     layers = TorchNetwork(fork).survey(inputs, ours.layer_names())
     halves = {layer.name: layer.units // 2 for layer in layers}
     return Routed(
@@ -82,7 +84,7 @@ class ForkEntrance(nn.Module):
 
     def __init__(self, group: nn.Module, others: nn.Module, estimate: GroupEstimate, low: float, high: float) -> None:
         super().__init__()
-        self.group, self.others, self.estimate = group, others, estimate
+        self.group, self.others, self.estimate = group, others, copy.deepcopy(estimate)
         self.low, self.high = low, high
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -58,14 +58,14 @@ class Parts:
 
 
 def parts_of(net: nn.Module) -> Parts:
-    """The parts of a copy of an `MLP`, a `ResNet`, a `Transformer` or a network that was made of such.
+    """The parts of a copy of an `MLP`, a `ResNet`, a `Transformer` or a network that was made of such, on the CPU.
 
     Raises
     ------
     ConfigError
         If it is another network, or has more than one output.
     """
-    own = copy.deepcopy(net)
+    own = copy.deepcopy(net).cpu()
     parts: Parts | None = None
     if isinstance(own, MLP):
         layers = list(own.backbone)

@@ -36,15 +36,18 @@ def seeds_of(name: str, quick: bool) -> range:
 @click.option("--work", type=click.Path(path_type=Path), default=HERE / "work" / "calibration")
 @click.option("--bench", "names", multiple=True, type=click.Choice(tuple(BENCHES)), default=tuple(BENCHES))
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Where networks are trained and run.")
 @click.option("--measured-only", is_flag=True, help="Only data sets that are measured already.")
 @click.option("--out", type=click.Path(path_type=Path), default=HERE / "calibration.json")
-def main(quick: bool, work: Path, names: tuple[str, ...], processes: int, measured_only: bool, out: Path) -> None:
+def main(
+    quick: bool, work: Path, names: tuple[str, ...], processes: int, device: str, measured_only: bool, out: Path
+) -> None:
     """Measure the data sets that are missing, then judge all and write the tables."""
     work.mkdir(parents=True, exist_ok=True)
     wanted = [(name, seed) for name in names for seed in seeds_of(name, quick)]
     if not measured_only:
         with ProcessPoolExecutor(processes) as pool:
-            jobs = [pool.submit(one_data_set, name, seed, work) for name, seed in wanted]
+            jobs = [pool.submit(one_data_set, name, seed, work, device) for name, seed in wanted]
             for done, job in enumerate(as_completed(jobs), 1):
                 name, seed, seconds = job.result()
                 click.echo(f"{done:4}/{len(jobs)} {name} {seed} {seconds:.0f} s", err=True)

@@ -102,7 +102,8 @@ class Measured:
     """One network of the study: what is true of it, and its case for each group beside the reference.
 
     ``effects`` (layers, 2) are turned swap and erasure on many rows, ``report`` the described audit of the first group:
-    None where the bench does not ask for them. ``code`` is the digest of the library that measured.
+    None where the bench does not ask for them. ``code`` is the digest of the library that measured, ``device`` where
+    the networks were trained and run.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Measured:
     report: PathwayReport | None
     seconds: float
     code: str
+    device: str = "cpu"
 
 
 @cache
@@ -280,26 +282,34 @@ def measured(planted: Planted, entry: Entry, bench: Bench, twins: Twins) -> Meas
     )
 
 
+def _on(device: str, setting: Setting) -> Setting:
+    """The setting with networks that are made, and stay, on a device."""
+    if device == "cpu":
+        return setting
+    made = setting.recipe.network
+    return replace(setting, recipe=replace(setting.recipe, network=lambda data, seed: made(data, seed).to(device)))
+
+
 def file_of(bench: Bench, seed: int, work: Path) -> Path:
     """Where a data set is kept."""
     return work / f"{bench.name.replace(' ', '-')}-{seed:04}.pickle"
 
 
-def one_data_set(name: str, seed: int, work: Path) -> tuple[str, int, float]:
+def one_data_set(name: str, seed: int, work: Path, device: str = "cpu") -> tuple[str, int, float]:
     """Train and measure every class of a bench on one data set; kept on disk, and read from there another time."""
     start = time.perf_counter()
     bench = BENCHES[name]
     file = file_of(bench, seed, work)
     if not file.exists():
         with one_thread():
-            setting = Setting.drawn(bench.world, ROWS, seed=seed)
+            setting = _on(device, Setting.drawn(bench.world, ROWS, seed=seed))
             twins: dict[int, Twins] = {}
             found = []
             for entry in bench.entries:
                 planted = entry.build(setting)
                 # Keyed by the setting itself: classes that move to other rows have twins of their own.
                 own = twins.setdefault(id(planted.setting), Twins(planted.setting, bench.twins))
-                found.append(measured(planted, entry, bench, own))
+                found.append(replace(measured(planted, entry, bench, own), device=device))
         part = file.with_suffix(f".{os.getpid()}")
         part.write_bytes(pickle.dumps(found))
         part.replace(file)
