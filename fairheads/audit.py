@@ -24,7 +24,7 @@ from fairheads.pathways.pair import Pair, contrasts
 from fairheads.results import AuditReport, DataInfo, DisparityReport, GroupShare, ModelInfo, Number, undefined
 from fairheads.sums import Cells, Tally
 from fairheads.twins import TwinRecipe
-from fairheads.twins.given import refuse_trained_on, refuse_twice, same_rows
+from fairheads.twins.given import refuse_other_recipe, refuse_trained_on, refuse_twice, same_rows
 
 Net = Network | nn.Module | ExportedProgram
 Model = Net | Bundle | str | Path
@@ -232,7 +232,7 @@ def _twins(
     refuse_trained_on(opened, data)
     for each in bundles:
         if bundle is not None:
-            _refuse_other_recipe(bundle, each)
+            refuse_other_recipe(bundle, each)
     refuse_twice([module for module in map(_module, (model, *opened)) if module is not None])
     digests = [each.digest for each in (model, *opened) if isinstance(each, OnnxNetwork)]
     if len(set(digests)) < len(digests):
@@ -261,18 +261,6 @@ def _counted(recipe: TwinRecipe, before: int) -> TwinRecipe:
     """The recipe that tells of its progress after ``before`` networks, of all that are trained for the audit."""
     tell, of = recipe.progress, recipe.n + recipe.placebo
     return recipe if tell is None else replace(recipe, progress=lambda done, _: tell(before + done, of))
-
-
-def _refuse_other_recipe(model: Bundle, twin: Bundle) -> None:
-    """A twin has the model's architecture and recipe and no constraint; where the records say otherwise it is none."""
-    mine, its = ({"architecture": (type(b.net), getattr(b.net, "config", None)), **b.training} for b in (model, twin))
-    keys = ("architecture", "optimizer", "epochs", "batch_size", "learning_rate", "schedule")
-    other = [key for key in keys if key in mine and key in its and mine[key] != its[key]]
-    if other:
-        raise InputError(f"twin {twin.name!r} differs from the model in {', '.join(other)}; it is no twin.")
-    objective = its.get("objective", {"name": "unconstrained"})
-    if objective.get("name") != "unconstrained" and objective.get("weight") != 0:
-        raise InputError(f"twin {twin.name!r} was trained as {objective.get('name')!r}; twins are unconstrained.")
 
 
 def _overlap(bundle: Bundle | None, data: Dataset) -> tuple[Number, Number]:

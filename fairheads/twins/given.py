@@ -24,6 +24,23 @@ def refuse_trained_on(twins: Sequence[object], data: Dataset) -> None:
             twin.rows.refuse_overlap(data, of="a twin")
 
 
+def refuse_other_recipe(model: Bundle, twin: Bundle) -> None:
+    """Refuse a twin whose record says another architecture or recipe than the model's, or a constraint.
+
+    Raises
+    ------
+    InputError
+    """
+    mine, its = ({"architecture": (type(b.net), getattr(b.net, "config", None)), **b.training} for b in (model, twin))
+    keys = ("architecture", "optimizer", "epochs", "batch_size", "learning_rate", "schedule")
+    other = [key for key in keys if key in mine and key in its and mine[key] != its[key]]
+    if other:
+        raise InputError(f"twin {twin.name!r} differs from the model in {', '.join(other)}; it is no twin.")
+    objective = its.get("objective", {"name": "unconstrained"})
+    if objective.get("name") != "unconstrained" and objective.get("weight") != 0:
+        raise InputError(f"twin {twin.name!r} was trained as {objective.get('name')!r}; twins are unconstrained.")
+
+
 def same_rows(models: Sequence[object]) -> bool | None:
     """Whether all were trained on the same rows, by hash and multiplicity; None where one of them does not say."""
     rows = [model.rows if isinstance(model, Bundle) else None for model in models]
