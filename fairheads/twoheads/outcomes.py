@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fairheads.metrics import disparity_of, rate_interval
-from fairheads.metrics.intervals import is_small
-from fairheads.metrics.paired import paired_interval
+from fairheads.metrics import disparity_of
+from fairheads.metrics.agreement import changes, paired, rate, share
 from fairheads.results import GroupChange, MergeDifference, MergeOutcome, Number, undefined
 from fairheads.sums import Cells, Tally
 from fairheads.twoheads.criteria import GAP_METRICS, Utility
@@ -94,24 +93,13 @@ class HeadRows:
 
     def changes(self, before: Decision, after: Decision) -> dict[str, GroupChange]:
         """Whom of every group two rules decide differently."""
-        made = {}
-        for code, name in enumerate(self.groups):
-            rows = self.group == code
-            raised, lowered = (~before & after)[rows], (before & ~after)[rows]
-            made[name] = GroupChange(
-                n=int(rows.sum()),
-                raised=int(raised.sum()),
-                lowered=int(lowered.sum()),
-                raised_share=share(raised),
-                lowered_share=share(lowered),
-            )
-        return made
+        return changes(before, after, self.group, self.groups)
 
     def _difference(self, chosen: Decision, other: Decision) -> MergeDifference:
         right = self.y == 1
         return MergeDifference(
-            accuracy=_paired((chosen == right).astype(np.float64) - (other == right)),
-            selection_rate=_paired(chosen.astype(np.float64) - other),
+            accuracy=paired((chosen == right).astype(np.float64) - (other == right)),
+            selection_rate=paired(chosen.astype(np.float64) - other),
             changed=share(chosen != other),
         )
 
@@ -132,24 +120,6 @@ class HeadRows:
         cells = Cells.count(y=self.y, decision=decision, group=np.zeros(len(self.y), int), groups=("all",))
         tally = Tally(n=len(self.y), columns=("group",), cells=cells)
         return disparity_of(tally, metrics=("balanced_accuracy",), replicates=0).metrics["balanced_accuracy"].overall
-
-
-def share(rows: Decision) -> Number:
-    """The share of rows that are True, with its interval."""
-    return rate(int(rows.sum()), len(rows), "no rows")
-
-
-def rate(k: int, n: int, empty: str) -> Number:
-    """k of n with its interval: Wilson's, or an exact one where n p (1 - p) is small."""
-    if n == 0:
-        return undefined(empty)
-    low, high = rate_interval(k, n)
-    return Number(value=k / n, n=n, low=float(low), high=float(high), conservative=bool(is_small(k, n)))
-
-
-def _paired(difference: Floats) -> Number:
-    low, high = paired_interval(difference)
-    return Number(value=float(difference.mean()), n=len(difference), low=low, high=high)
 
 
 def _through(f: Callable[[float], float], number: Number) -> Number:
