@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fairheads.results._csv import csv_text
+from fairheads.results._tables import Table
 from fairheads.results._words import EXACT_MEANS, capital, clip, count, estimate, percent, rate_name
 from fairheads.results.number import Number
 
@@ -48,15 +49,6 @@ GAP_RATES = {
 
 NAMED = 3
 """Coefficients that a sentence names; more stand in the table alone."""
-
-
-class Table(NamedTuple):
-    """A table with its heading and what is said before it."""
-
-    heading: str
-    lead: tuple[str, ...]
-    head: tuple[str, ...]
-    rows: tuple[tuple[str | int | Number, ...], ...]
 
 
 def title(report: MergeReport) -> str:
