@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fairheads.activations.layers import refuse_other_shape
 from fairheads.activations.places import Place, find_layer, replaced
 from fairheads.errors import InputError
 
@@ -90,14 +91,6 @@ def edit_outputs(module: nn.Module, name: str, fn: Callable[[Tensor], Tensor]) -
 
     with _hooked(module, place, edited):
         yield
-
-
-def refuse_other_shape(name: str, after: object, before: Tensor) -> None:
-    """Refuse what an edit returned, unless it is a tensor like the one that it got."""
-    shape, dtype = getattr(after, "shape", None), getattr(after, "dtype", None)
-    if not isinstance(after, Tensor) or shape != before.shape or dtype != before.dtype:
-        got = type(after).__name__ if shape is None else f"{tuple(shape)} {dtype}"
-        raise InputError(f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype}, got {got}.")
 
 
 @contextmanager

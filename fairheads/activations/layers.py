@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairheads.errors import ConfigError, InputError
@@ -59,7 +63,9 @@ class Layer:
         return moved.reshape(len(moved), -1, self.units)
 
     def pooled(self, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Mean over the positions of a row, (rows, units), in float32 at least; of those in ``mask`` (rows, positions).
+        """Mean over the positions of a row, (rows, units), in float32 at least.
+
+        ``mask`` (rows, positions) says which positions count; one of another shape is of no position here.
 
         Raises
         ------
@@ -72,22 +78,47 @@ class Layer:
         values = self.by_position(values)
         if values.shape[1] == 1:
             return values[:, 0]
-        if mask is None:
+        counted = self._fitting(mask, len(values))
+        if counted is None:
             return values.mean(1)
-        weight = mask.to(values)[:, :, None]
+        weight = counted.to(values)[:, :, None]
         return (values * weight).sum(1) / weight.sum(1).clamp(min=1)
 
     def moved(self, output: Tensor, by: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The output with ``by`` (rows, units) added at every position, or at those in the mask."""
+        """The output with ``by`` (rows, units) added at every position that counts, as `pooled` says."""
         first_last, here = (0, -1), (self.rows, self.axis)
         shape = output.movedim(here, first_last).shape
-        step = by.to(output.dtype)[:, None, :]
-        step = step if mask is None else step * mask.to(step)[:, :, None]
+        step, counted = by.to(output.dtype)[:, None, :], self._fitting(mask, len(by))
+        step = step if counted is None else step * counted.to(step)[:, :, None]
         return (self.by_position(output) + step).reshape(shape).movedim(first_last, here)
 
-    def mask_of(self, mask: Tensor | None, rows: int) -> Tensor | None:
+    def edited(self, output: Tensor, fn: Callable[[NDArray[Any]], NDArray[Any]], mask: Tensor | None = None) -> Tensor:
+        """The output with its pooled values (rows, units) replaced by ``fn`` of them; what ``fn`` keeps keeps its bits.
+
+        Raises
+        ------
+        InputError
+            If ``fn`` returns another shape or type than it got.
+        """
+        before = self.pooled(output, mask)
+        values = fn(before.cpu().numpy().copy())
+        after = torch.as_tensor(values).to(output.device) if isinstance(values, np.ndarray) else values
+        refuse_other_shape(self.name, after, before)
+        if output.ndim == 2 and output.dtype == before.dtype:
+            return after.reshape(output.shape) if self.rows == 0 else after.T
+        return self.moved(output, after - before, mask)
+
+    def _fitting(self, mask: Tensor | None, rows: int) -> Tensor | None:
         """``mask`` where it is one of this layer's positions."""
         return mask if mask is not None and mask.shape == (rows, self.positions) else None
+
+
+def refuse_other_shape(name: str, after: object, before: Tensor) -> None:
+    """Refuse what an edit returned, unless it is a tensor like the one that it got."""
+    shape, dtype = getattr(after, "shape", None), getattr(after, "dtype", None)
+    if not isinstance(after, Tensor) or shape != before.shape or dtype != before.dtype:
+        got = type(after).__name__ if shape is None else f"{tuple(shape)} {dtype}"
+        raise InputError(f"an edit of layer {name!r} must return {tuple(before.shape)} {before.dtype}, got {got}.")
 
 
 def kind_of(module: nn.Module) -> type[nn.Module] | str:

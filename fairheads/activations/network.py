@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from fairheads.activations.devices import device_of
-from fairheads.activations.hooks import edit_outputs, evaluation_state, refuse_other_shape, tap_outputs
-from fairheads.activations.layers import Layer
+from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
+from fairheads.activations.layers import Layer, refuse_other_shape
 from fairheads.activations.outcome import Outcome
 from fairheads.activations.places import Place, find_layer
 from fairheads.activations.survey import Survey, default_layers, default_modules
@@ -191,7 +191,7 @@ class TorchNetwork:
 
         def keep(name: str, output: Tensor) -> None:
             if not self._surveying:
-                seen[name] = self._pooled(self._known[name], output).cpu().numpy()
+                seen[name] = self._known[name].pooled(output, self._mask).cpu().numpy()
 
         with self._opened(layers), tap_outputs(self.module, layers, keep):
             yield seen
@@ -201,14 +201,7 @@ class TorchNetwork:
         def on_tensor(output: Tensor) -> Tensor:
             if self._surveying:
                 return output
-            known = self._known[layer]
-            before = self._pooled(known, output)
-            values = fn(before.cpu().numpy().copy())
-            after = torch.as_tensor(values).to(output.device) if isinstance(values, np.ndarray) else values
-            refuse_other_shape(layer, after, before)
-            if output.ndim == 2 and output.dtype == before.dtype:
-                return after.reshape(output.shape) if known.rows == 0 else after.T
-            return known.moved(output, after - before, known.mask_of(self._mask, len(before)))
+            return self._known[layer].edited(output, fn, self._mask)
 
         with self._opened([layer]), edit_outputs(self.module, layer, on_tensor):
             yield
@@ -228,7 +221,7 @@ class TorchNetwork:
                 step = torch.as_tensor(shift).to(step)
             torch.set_grad_enabled(True)  # from here on: what comes before the layer needs no graph
             step.requires_grad_()
-            return known.moved(output.detach(), step, known.mask_of(self._mask, rows))
+            return known.moved(output.detach(), step, self._mask)
 
         # cuDNN has no derivative of recurrent layers in eval mode
         without_cudnn = torch.backends.cudnn.flags(enabled=False)
@@ -305,9 +298,6 @@ class TorchNetwork:
         score = outcome.score(logits)
         self.clipped = outcome.clipped(logits)
         return score
-
-    def _pooled(self, layer: Layer, output: Tensor) -> Tensor:
-        return layer.pooled(output, layer.mask_of(self._mask, output.shape[layer.rows]))
 
 
 def _rows(inputs: Mapping[str, Array], n: int) -> dict[str, Array]:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairheads.activations.hooks import refuse_other_shape
 from fairheads.activations.layers import Layer, layer_of
 from fairheads.activations.onnx_graph import Graph
 from fairheads.activations.onnx_layers import default_tensors
@@ -168,7 +167,7 @@ class OnnxNetwork:
             after[name] = [value]
             for edit in self._edits:
                 if edit.layer == name:
-                    value = self._edited(self._known[name], edit.fn, value, mask)
+                    value = self._known[name].edited(torch.from_numpy(value), edit.fn, mask).contiguous().numpy()
                 after[name].append(value)
             fed[name] = value
         wanted = dict.fromkeys([self._output, *tapped])
@@ -176,7 +175,7 @@ class OnnxNetwork:
         for tap in self._taps:
             for name in tap.layers:
                 value = after[name][tap.edits] if name in after else values[name]
-                tap.seen[name] = self._pooled(self._known[name], torch.from_numpy(value), mask).numpy().copy()
+                tap.seen[name] = self._known[name].pooled(torch.from_numpy(value), mask).numpy().copy()
         return self._score(values[self._output])
 
     @contextmanager
@@ -222,22 +221,6 @@ class OnnxNetwork:
         if value.nbytes + sum(each.nbytes for each in self._kept.values()) <= MEMORY:
             self._kept[content.digest()] = value
         return value
-
-    def _edited(self, layer: Layer, fn: Callable[[Array], Array], value: Array, mask: Tensor | None) -> Array:
-        output = torch.from_numpy(value)
-        before = self._pooled(layer, output, mask)
-        values = fn(before.numpy().copy())
-        after = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-        refuse_other_shape(layer.name, after, before)
-        if output.ndim == 2 and output.dtype == before.dtype:
-            moved = after.reshape(output.shape) if layer.rows == 0 else after.T
-        else:
-            moved = layer.moved(output, after - before, layer.mask_of(mask, len(before)))
-        result: Array = moved.contiguous().numpy()
-        return result
-
-    def _pooled(self, layer: Layer, output: Tensor, mask: Tensor | None) -> Tensor:
-        return layer.pooled(output, layer.mask_of(mask, output.shape[layer.rows]))
 
     def _mask(self, inputs: Mapping[str, Array]) -> Tensor | None:
         mask = inputs.get(self._token_mask)

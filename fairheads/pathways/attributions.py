@@ -159,8 +159,7 @@ def _live_readouts(
         now["x"] = x
         module(*(given[name] for name in order))
         mask = given.get(network.token_mask)
-        where = None if mask is None else layer.mask_of(mask != 0, len(x))
-        return layer.pooled(seen[layer.name], where).double() @ matrix
+        return layer.pooled(seen[layer.name], None if mask is None else mask != 0).double() @ matrix
 
     with ExitStack() as open_:
         open_.enter_context(evaluation_state(module))
