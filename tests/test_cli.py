@@ -350,7 +350,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, here: Pat
     def interrupted(*_a: object, **_k: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fairheads.audit.analyze_pathways", interrupted)
+    monkeypatch.setattr("fairheads.audit.call.analyze_pathways", interrupted)
     done = run("audit", here / "plain", *table(here), "--out", tmp_path / "report")
     assert done.exit_code == 130
     assert "Traceback" not in done.output

@@ -100,20 +100,23 @@ class RowRecord:
         """
         return 1.0 - float((self.counts == 1).sum()) / max(self.n, 1)
 
-    def seen(self, data: Dataset | Stream) -> int:
-        """How many rows of ``data`` equal a training row."""
+    def seen(self, data: Dataset | Stream | RowRecord) -> int:
+        """How many rows of ``data``, which may be a record itself, equal a training row."""
+        if isinstance(data, RowRecord):
+            return int(data.counts[np.isin(data.hashes, self.hashes)].sum())
         return sum(int(np.isin(row_hashes(batch), self.hashes).sum()) for batch in _batches(data))
 
-    def overlap(self, data: Dataset | Stream) -> tuple[float, float, bool]:
+    def overlap(self, data: Dataset | Stream | RowRecord) -> tuple[float, float, bool]:
         """Share of rows of ``data`` that equal one of the record, the share that duplicates explain, and if it is more.
 
         More is what neither duplicates nor chance explain, by at least .02.
         """
-        share, expected = self.seen(data) / len(data), self.expected_share
-        chance = 3 * float(np.sqrt(max(expected * (1 - expected), 0.01) / len(data)))
+        n = data.n if isinstance(data, RowRecord) else len(data)
+        share, expected = self.seen(data) / n, self.expected_share
+        chance = 3 * float(np.sqrt(max(expected * (1 - expected), 0.01) / n))
         return share, expected, share > expected + max(0.02, chance)
 
-    def refuse_overlap(self, data: Dataset | Stream, *, of: str = "the model") -> tuple[float, float]:
+    def refuse_overlap(self, data: Dataset | Stream | RowRecord, *, of: str = "the model") -> tuple[float, float]:
         """Share of rows of ``data`` that equal a training row, and the share that duplicates explain.
 
         Raises
@@ -123,8 +126,9 @@ class RowRecord:
         """
         share, expected, more = self.overlap(data)
         if more:
+            n = data.n if isinstance(data, RowRecord) else len(data)
             raise InputError(
-                f"{share:.1%} of the {len(data):,} rows equal a training row of {of} and duplicates explain"
+                f"{share:.1%} of the {n:,} rows equal a training row of {of} and duplicates explain"
                 f" {expected:.1%}: an audit needs rows that {of} was not trained on."
             )
         return share, expected

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from fairheads.data import Dataset
+from fairheads.data import Dataset, RowRecord
 from fairheads.errors import InputError
 from fairheads.models import Bundle, weights_digest
 
 
-def refuse_trained_on(twins: Sequence[object], data: Dataset) -> None:
-    """Refuse rows that a twin was trained on, as far as bundles tell.
+def refuse_trained_on(twins: Sequence[object], data: Dataset | RowRecord) -> None:
+    """Refuse rows, given as they are or by their record, that a twin was trained on, as far as bundles tell.
 
     Raises
     ------
