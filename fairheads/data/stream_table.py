@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fairheads.data.columns import check_columns
 from fairheads.data.dataset import Batch
@@ -33,6 +35,8 @@ def stream_table(
     drop: Sequence[str] = (),
     group_in_inputs: bool = False,
     encoder: TableEncoder | None = None,
+    numbers: bool = False,
+    rows: Callable[[int], NDArray[np.bool_]] | None = None,
     name: str | None = None,
     buffer: int = BUFFER,
     progress: Callable[[int], None] | None = None,
@@ -51,6 +55,11 @@ def stream_table(
     encoder : TableEncoder, optional
         That of the training rows, where these are others; without it one is fitted to all rows of the table, so leave
         out of it what is held out.
+    numbers : bool
+        Whether all inputs are fed as the numbers they are, in the order of the columns, without an encoder.
+    rows : callable, optional
+        Gets the number of rows of the table and returns a mask of those that the stream has, by default all. Their row
+        ids are their places in the table.
     name : str, optional
         What reports call the data, by default the name of the file.
     buffer : int
@@ -64,7 +73,7 @@ def stream_table(
     InputError
         As `read_table`; if files of a folder have different columns; while iterating, if a file has changed.
     ConfigError
-        If ``group`` is a single string.
+        If ``group`` is a single string, or ``numbers`` stands beside an ``encoder``.
 
     Notes
     -----
@@ -74,6 +83,8 @@ def stream_table(
         raise ConfigError(f"`group` must be a sequence of column names, such as [{group!r}], got a single string.")
     if not group:
         raise ConfigError("`group` must name at least one column, got none.")
+    if numbers and encoder is not None:
+        raise ConfigError("`numbers` are fed without an `encoder`; give one of the two.")
     if label in group:
         raise InputError(f"column {label!r} cannot be both the label and the group.")
     file = Path(path)
@@ -90,18 +101,38 @@ def stream_table(
     chosen = favourable_of(sorted(found.labels), label, favourable)
     if found.encoder is None:
         raise InputError(f"{file.name} has no rows.")
-    table = _Encoded(how, found, found.encoder, chosen, tuple(sorted(found.groups)))
+    made_by = _as_they_are(found.encoder, file.name) if numbers else found.encoder
+    table = _Encoded(how, found, made_by, chosen, tuple(sorted(found.groups)))
     starts = np.cumsum([0, *found.rows]).tolist()
+    mask = None if rows is None else rows(starts[-1])
+    parts = [_Rows(table, piece, *ends, mask) for piece, ends in zip(pieces, pairwise(starts), strict=True)]
     return Stream(
-        [_Rows(table, piece, *ends) for piece, ends in zip(pieces, pairwise(starts), strict=True)],
+        parts,
         group_names=table.group_names,
-        feature_names=found.encoder.feature_names,
+        feature_names=made_by.feature_names,
         name=file.name if name is None else name,
-        preprocess=found.encoder,
-        unseen=found.unseen,
+        preprocess=None if numbers else made_by,
+        unseen=found.unseen if mask is None or mask.all() or not found.unseen else _unseen(parts),
         outcome={"label": label, "favourable": chosen},
         buffer=buffer,
     )
+
+
+def _as_they_are(fitted: TableEncoder, name: str) -> TableEncoder:
+    """The encoder that changes no number of these columns."""
+    for column in fitted.categories:
+        raise InputError(f"{name} has the column {column!r}, which is text; without an encoder inputs must be numbers.")
+    return TableEncoder(numeric=dict.fromkeys(fitted.numeric, (0.0, 1.0)), categories={}, ignored=fitted.ignored)
+
+
+def _unseen(parts: Sequence[_Rows]) -> dict[str, int]:
+    """Rows of the stream whose category the encoder had not seen, for every column that has some."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        for frame, _ in part.frames():
+            how, encoder = part.table.how, part.table.encoder
+            counts.update(encoder.unseen(how.columns(frame, part.table.found.kinds, encoder.inputs)))
+    return dict(counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +145,8 @@ class _Encoded:
     favourable: str
     group_names: tuple[str, ...]
 
-    def batch(self, frame: pd.DataFrame, start: int, file: str) -> Batch:
-        """The rows of a part, of which the first is row ``start`` of the table."""
+    def batch(self, frame: pd.DataFrame, row_id: NDArray[np.int64], file: str) -> Batch:
+        """Some rows of a file, with their places in the table."""
         kinds = self.found.kinds
         labels, y = texts_of(frame[self.how.label], kinds[self.how.label])
         names, codes = self.how.group_texts(frame, kinds)
@@ -126,25 +157,37 @@ class _Encoded:
             {"x": self.encoder.transform(self.how.columns(frame, kinds, self.encoder.inputs))},
             np.array([label == self.favourable for label in labels], np.int64)[y],
             np.array([place.get(name, -1) for name in names], np.int64)[codes],
-            np.arange(start, start + len(frame)),
+            row_id,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """A piece of a table, rows ``start`` to ``end``; iterating reads and encodes them."""
+    """A piece of a table, rows ``start`` to ``end``, or those of a mask; iterating reads and encodes them."""
 
     table: _Encoded
     piece: Piece
     start: int
     end: int
+    mask: NDArray[np.bool_] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
+        for frame, row_id in self.frames():
+            yield self.table.batch(frame, row_id, self.piece.file.name)
+
+    def frames(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.int64]]]:
+        """The rows in parts, as they stand in the file, with their places in the table."""
+        if self.mask is not None and not self.mask[self.start : self.end].any():
+            return
         row = self.start
         for frame in self.table.how.parts(self.piece, self.table.found.kinds):
-            batch = self.table.batch(frame, row, self.piece.file.name)
-            row += len(batch)
-            yield batch
+            places = np.arange(row, row + len(frame))
+            row += len(frame)
+            if row > self.end:
+                continue
+            here = slice(None) if self.mask is None or self.mask[places].all() else self.mask[places]
+            if len(kept := places[here]):
+                yield frame[here], kept
         if row != self.end:
             raise InputError(
                 f"{self.piece.file.name} has changed since it was first read: it had {self.end - self.start:,} rows and"

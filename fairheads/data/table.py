@@ -85,15 +85,9 @@ class Table:
         InputError
             If a share lies outside [0, 1) or leaves no row to train on.
         """
-        if not (0 <= test < 1 and 0 <= validation < 1):
-            raise InputError(f"shares must lie in [0, 1), got test {test} and validation {validation}.")
-        rng = np.random.default_rng(seed)
-        held_out = self.test_rows if self.test_rows is not None else _drawn(np.ones(len(self), bool), test, rng)
-        chosen = _drawn(~held_out, validation, rng)
-        train = ~held_out & ~chosen
-        if not train.any():
-            raise InputError(f"{self.name} has too few rows ({len(self)}) to hold some out and train on the rest.")
-        return {"train": train, "validation": chosen, "test": held_out}
+        return parts_of(
+            len(self), test=test, validation=validation, seed=seed, test_rows=self.test_rows, name=self.name
+        )
 
     def split(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Training and test data; the encoder is fitted on the training rows alone. See `parts` for the rows."""
@@ -128,6 +122,21 @@ class Table:
     def fit_encoder(self, rows: NDArray[np.bool_]) -> TableEncoder:
         """The encoder of these rows."""
         return TableEncoder.fit({k: v[rows] for k, v in self.columns.items()}, ignore=self.not_inputs)
+
+
+def parts_of(
+    n: int, *, test: float, validation: float, seed: int, test_rows: NDArray[np.bool_] | None, name: str
+) -> dict[str, NDArray[np.bool_]]:
+    """`Table.parts` of a table of which only the number of rows is at hand."""
+    if not (0 <= test < 1 and 0 <= validation < 1):
+        raise InputError(f"shares must lie in [0, 1), got test {test} and validation {validation}.")
+    rng = np.random.default_rng(seed)
+    held_out = test_rows if test_rows is not None else _drawn(np.ones(n, bool), test, rng)
+    chosen = _drawn(~held_out, validation, rng)
+    train = ~held_out & ~chosen
+    if not train.any():
+        raise InputError(f"{name} has too few rows ({n}) to hold some out and train on the rest.")
+    return {"train": train, "validation": chosen, "test": held_out}
 
 
 def _drawn(among: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

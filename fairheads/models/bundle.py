@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from fairheads.data import Dataset, RowRecord, Table, TableEncoder
+from fairheads.data import Dataset, RowRecord, Stream, Table, TableEncoder, stream_table
+from fairheads.data.drawn import drawn, drawn_in_words
+from fairheads.data.table import parts_of
 from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError, first_line
 from fairheads.models.architectures import architecture_of, filled
 
@@ -82,38 +84,109 @@ class Bundle:
             found += made
         return tuple(found)
 
-    def encode(self, table: Table, part: str) -> tuple[Dataset, str]:
+    def encode(self, table: Table, part: str, *, most: int | None = None, seed: int = 0) -> tuple[Dataset, str]:
         """The rows of ``table`` as this model takes them, and which they are, in words.
 
         ``part`` is "train", "validation", "test" or "all". Of the very table the model was trained on, the rows are
-        those of the recorded split; of any other table all rows are "test".
+        those of the recorded split; of any other table all rows are "test". Where there are more than ``most``, so
+        many are drawn with ``seed``.
 
         Raises
         ------
         InputError
             If the table does not fit the encoder, or there are no such rows.
         """
+        encoder = self._encoder(part)
+        self._check_favourable(table.label, table.favourable)
+        own = self.trained_on(table)
+        rows, words = self._part(len(table), table.name, part, own=own, test_rows=table.test_rows)
+        return table.encode(encoder, drawn(rows, most, seed)), drawn_in_words(words, int(rows.sum()), most, seed)
+
+    def stream(
+        self,
+        path: str | Path,
+        part: str,
+        *,
+        label: str,
+        group: Sequence[str],
+        favourable: str | None = None,
+        drop: Sequence[str] = (),
+        most: int | None = None,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[Stream, str]:
+        """The rows that `encode` gives, read anew in every pass, of a table that may be larger than memory.
+
+        Parameters
+        ----------
+        path, label, group, favourable, drop, progress
+            As in `fairheads.data.stream_table`.
+        part, most, seed
+            As in `encode`.
+
+        Raises
+        ------
+        InputError
+            As `encode` and `fairheads.data.stream_table`.
+        """
+        encoder = self._encoder(part)
+        own = self._trained_on_file(Path(path))
+        said: list[str] = []
+
+        def rows(n: int) -> NDArray[np.bool_]:
+            mask, words = self._part(n, Path(path).name, part, own=own, test_rows=None)
+            said.append(drawn_in_words(words, int(mask.sum()), most, seed))
+            return drawn(mask, most, seed)
+
+        stream = stream_table(
+            path,
+            label=label,
+            group=group,
+            favourable=favourable,
+            drop=drop,
+            encoder=encoder,
+            rows=rows,
+            progress=progress,
+        )
+        self._check_favourable(stream.outcome["label"], stream.outcome["favourable"])
+        return stream, said[0]
+
+    def _encoder(self, part: str) -> TableEncoder:
         if self.preprocess is None:
             raise InputError("the model has no encoder for tables; pass a Dataset instead.")
         if part not in PARTS:
             raise ConfigError(f"`part` must be one of {list(PARTS)}, got {part!r}.")
+        return self.preprocess
+
+    def _check_favourable(self, label: str, favourable: str) -> None:
         outcome = self.training.get("outcome")
-        if outcome and outcome["label"] == table.label and outcome["favourable"] != table.favourable:
+        if outcome and outcome["label"] == label and outcome["favourable"] != favourable:
             raise InputError(
-                f"the model was trained with {outcome['favourable']!r} of {table.label!r} as favourable, got"
-                f" {table.favourable!r}."
+                f"the model was trained with {outcome['favourable']!r} of {label!r} as favourable, got {favourable!r}."
             )
-        rows: NDArray[np.bool_] = np.ones(len(table), bool)
-        words = f"all {len(table):,} rows of {table.name}"
-        if part != "all" and self.trained_on(table):
+
+    def _trained_on_file(self, file: Path) -> bool:
+        split = self.training.get("split")
+        if split is None or not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            return bool(hashlib.file_digest(opened, "sha256").hexdigest() == split["source"])
+
+    def _part(
+        self, n: int, name: str, part: str, *, own: bool, test_rows: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.bool_], str]:
+        """Which of the ``n`` rows of a table a part is, as a mask and in words."""
+        rows: NDArray[np.bool_] = np.ones(n, bool)
+        if part != "all" and own:
             split = self.training["split"]
-            rows = table.parts(test=split["test"], validation=split["validation"], seed=split["seed"])[part]
-            words = f"the {int(rows.sum()):,} {part} rows of the split that the model was trained with"
-        elif part in ("train", "validation"):
-            raise InputError(f"{table.name} is not the table that the model was trained on; it has no {part} rows.")
-        if not rows.any():
-            raise InputError(f"the split that the model was trained with left no {part} rows.")
-        return table.encode(self.preprocess, rows), words
+            shares = {"test": split["test"], "validation": split["validation"], "seed": split["seed"]}
+            rows = parts_of(n, **shares, test_rows=test_rows, name=name)[part]
+            if not rows.any():
+                raise InputError(f"the split that the model was trained with left no {part} rows.")
+            return rows, f"the {int(rows.sum()):,} {part} rows of the split that the model was trained with"
+        if part in ("train", "validation"):
+            raise InputError(f"{name} is not the table that the model was trained on; it has no {part} rows.")
+        return rows, f"all {n:,} rows of {name}"
 
 
 def weights_digest(net: nn.Module) -> str:
