@@ -11,6 +11,7 @@ from fairheads import __version__
 from fairheads.errors import ConfigError, FairheadsError
 
 from .audit import audit
+from .compare import compare
 from .demo import demo
 from .disparity import disparity
 from .merge import merge
@@ -33,6 +34,7 @@ def fairheads() -> None:
     fairheads demo                                    the whole story on embedded data, in a minute or two
     fairheads train --data adult --out models/plain   train a network and save it with its record
     fairheads audit models/plain --data adult --twins 5 --out report
+    fairheads compare models/plain models/parity --data adult
     fairheads disparity decisions.csv --group sex --prediction hired   rates and gaps, from a table alone
 
     Exit codes: 0 done, 1 an error, 2 wrong usage, 3 a gate (--max-gap, --fail-on) was not met. Results go to standard
@@ -40,7 +42,7 @@ def fairheads() -> None:
     """
 
 
-for command in (demo, train, audit, merge, disparity, selftest, render):
+for command in (demo, train, audit, compare, merge, disparity, selftest, render):
     fairheads.add_command(command)
 
 

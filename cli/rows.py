@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,8 +49,15 @@ class Columns:
     drop: str | None
 
     def table(self, source: str | None = None) -> Table:
-        """The table, or another one of the same columns."""
-        return opened(source or self.source, self.label, self.group, self.favourable, self.drop)
+        """The table, read once, or another one of the same columns."""
+        return self._own if source is None else self._opened(source)
+
+    @cached_property
+    def _own(self) -> Table:
+        return self._opened(self.source)
+
+    def _opened(self, source: str) -> Table:
+        return opened(source, self.label, self.group, self.favourable, self.drop)
 
 
 def model_options(command: Command) -> Command:
@@ -250,8 +258,8 @@ def trainable(bundle: Bundle | None, columns: Columns, loader: str | None, model
     return bundle
 
 
-def training_rows(bundle: Bundle, rows: Rows, columns: Columns, train_data: str | None) -> Dataset:
-    """The rows to train twins on: those of the model, or another table's.
+def training_rows(bundle: Bundle, audited: Table | None, columns: Columns, train_data: str | None) -> Dataset:
+    """The rows to train twins on: those of the model, which the ``audited`` table holds, or another table's.
 
     Raises
     ------
@@ -260,7 +268,7 @@ def training_rows(bundle: Bundle, rows: Rows, columns: Columns, train_data: str 
     """
     from fairheads.errors import ConfigError
 
-    table = rows.table if train_data is None else columns.table(train_data)
+    table = audited if train_data is None else columns.table(train_data)
     known = table is not None and bundle.trained_on(table)
     if table is None or (train_data is None and not known):
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 from fairheads.reports import render
@@ -14,7 +15,11 @@ from fairheads.results import (
     SCORES,
     AuditReport,
     CalibrationBin,
+    ComparedModel,
+    ComparedPair,
+    ComparedVerdict,
     Comparison,
+    ComparisonReport,
     Conditional,
     Contrast,
     CounterfactualEffect,
@@ -53,10 +58,12 @@ from fairheads.results import (
     RoutingReport,
     Stratum,
     ThroughLayer,
+    TrainedReport,
     TwinSummary,
     TwoHeadFit,
     UnitEffect,
     UnitReport,
+    front_of,
     undefined,
 )
 from fairheads.results.reads import Completeness, ReadColumn, ReadMap, ReadPart, ReadValue
@@ -68,7 +75,7 @@ LONG = "n" * 3_000
 _DRAWN: dict[tuple[str, type, str], str] = {}
 
 
-def page_of(report: AuditReport | DisparityReport) -> str:
+def page_of(report: AuditReport | ComparisonReport | DisparityReport) -> str:
     """Its page, drawn once for equal reports: figures take most of the time of these tests."""
     key = ("page", type(report), report.to_json())
     if key not in _DRAWN:
@@ -729,6 +736,65 @@ def audit(
 
 def comparison() -> Comparison:
     return Comparison(reports={"plain": audit(name="plain", twins=0), "parity": audit()})
+
+
+def compared(
+    names: tuple[str, ...] = ("plain", "parity"),
+    groups: tuple[str, ...] = ("Female", "Male"),
+    *,
+    audited: bool = True,
+) -> ComparisonReport:
+    """Models that differ by a hundredth each; the first was audited."""
+    made = disparity(groups)
+    reports = [
+        replace(
+            made,
+            metrics=made.metrics | {"accuracy": replace(made.metrics["accuracy"], overall=number(0.85 - 0.01 * i))},
+            criteria={
+                "demographic_parity": Criterion(
+                    metrics=("selection_rate",), difference=number(0.15 / (i + 1)), ratio=number(0.5)
+                )
+            },
+        )
+        for i in range(len(names))
+    ]
+    rates = {"selection_rate": made.metrics["selection_rate"].groups}
+    told = {g: pathway(g, groups[-1]) for g in groups[:-1]} if audited else {}
+    verdicts = {
+        g: ComparedVerdict(verdict=p.verdict, reference=p.reference, effect=p.effect, twins=5, same_rows=False)
+        for g, p in told.items()
+    }
+    changes = {
+        g: GroupChange(
+            n=2000, raised=20, lowered=2, raised_share=number(0.01, 0.004), lowered_share=number(0.001, 0.001)
+        )
+        for g in groups
+    }
+    return ComparisonReport(
+        front=front_of(
+            [
+                TrainedReport(name=name, objective=name, setting={}, seed=0, report=report)
+                for name, report in zip(names, reports, strict=True)
+            ]
+        ),
+        models={
+            name: ComparedModel(
+                digest="0123456789abcdef" * 4,
+                rows="fedcba9876543210" * 4,
+                rates=rates,
+                highest=groups[-1],
+                lowest=groups[0],
+                verdicts={} if i else verdicts,
+            )
+            for i, name in enumerate(names)
+        },
+        pairs=tuple(
+            ComparedPair(first=one, second=two, agreement=number(0.95), accuracy=number(-0.01), changes=changes)
+            for one, two in combinations(names, 2)
+        ),
+        versions={"fairheads": "0.1.0"},
+        notes=("A note.",),
+    )
 
 
 def merge_outcome(

@@ -16,6 +16,7 @@ from results_for_tests import (
     HOSTILE,
     LONG,
     audit,
+    compared,
     comparison,
     detailed,
     detailed_audit,
@@ -276,6 +277,8 @@ QUIET = (
     "--hide-scrollbars",
 )
 PAGES: dict[str, Callable[[], str]] = {
+    "compare": lambda: page_of(compared()),
+    "compare of hostile names": lambda: page_of(compared((HOSTILE, LONG, "c"), (HOSTILE, LONG))),
     "audit": lambda: page_of(audit()),
     "audit of hostile names": lambda: page_of(audit((HOSTILE, LONG))),
     "audit of hostile names with details": lambda: page_of(detailed_audit((HOSTILE, LONG))),

@@ -24,6 +24,7 @@ from results_for_tests import (
     HOSTILE,
     LONG,
     audit,
+    compared,
     comparison,
     counterfactual,
     detailed,
@@ -50,6 +51,7 @@ from fairheads.results import (
     MEANING,
     AuditReport,
     Comparison,
+    ComparisonReport,
     DisparityReport,
     Number,
     PathwayReport,
@@ -85,6 +87,10 @@ RESULTS: dict[str, Callable[[], Shown]] = {
     "audit of five groups": lambda: audit(FIVE, untestable=("Other",), no_positives=True),
     "audit of hostile names": lambda: audit((HOSTILE, LONG), name=HOSTILE),
     "comparison": comparison,
+    "compared models": compared,
+    "seven compared models of long and hostile names": lambda: compared(
+        (HOSTILE, LONG, *(f"model {i} of a long name" for i in range(5))), (HOSTILE, LONG)
+    ),
 }
 
 
@@ -159,7 +165,11 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
 
 def test_the_committed_schema_is_the_one_of_the_classes() -> None:
     folder = Path(sys.modules["fairheads.results"].__path__[0])
-    for name, kind in (("audit-1", AuditReport), ("disparity-1", DisparityReport)):
+    for name, kind in (
+        ("audit-1", AuditReport),
+        ("compare-1", ComparisonReport),
+        ("disparity-1", DisparityReport),
+    ):
         assert (folder / f"{name}.schema.json").read_text(encoding="utf-8") == json_text(json_schema(kind))
 
 

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from fairheads.errors import ConfigError
-from fairheads.results import AuditReport, DisparityReport, Front, ImpactReport, MergeReport, SelftestReport, page
+from fairheads.results import (
+    AuditReport,
+    ComparisonReport,
+    DisparityReport,
+    Front,
+    ImpactReport,
+    MergeReport,
+    SelftestReport,
+    page,
+)
 
-Report = AuditReport | DisparityReport | Front | ImpactReport | MergeReport | SelftestReport
+Report = AuditReport | ComparisonReport | DisparityReport | Front | ImpactReport | MergeReport | SelftestReport
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
     AuditReport: {
@@ -18,6 +27,13 @@ FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
         "json": AuditReport.to_json,
         "md": page.markdown_page,
         "html": page.html_page,
+    },
+    ComparisonReport: {
+        "text": lambda report: f"{report.summary()}\n",
+        "json": ComparisonReport.to_json,
+        "md": ComparisonReport.markdown,
+        "html": ComparisonReport.page,
+        "csv": ComparisonReport.to_csv,
     },
     DisparityReport: {
         "text": page.disparity_text_page,
@@ -83,6 +99,6 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kinds = (DisparityReport, Front, ImpactReport, MergeReport, SelftestReport)
+    kinds = (ComparisonReport, DisparityReport, Front, ImpactReport, MergeReport, SelftestReport)
     kind = next((kind for kind in kinds if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

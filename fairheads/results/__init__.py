@@ -1,6 +1,7 @@
 """What functions return: frozen dataclasses of plain numbers that say, draw and save themselves."""
 
 from fairheads.results.audit import AuditReport, DataInfo, GroupShare, ModelInfo
+from fairheads.results.compared import ComparedModel, ComparedPair, ComparedVerdict, ComparisonReport
 from fairheads.results.comparison import Comparison
 from fairheads.results.disparity import DisparityReport
 from fairheads.results.front import Front
@@ -48,7 +49,7 @@ from fairheads.results.pathway import (
 from fairheads.results.reads import HeadReading
 from fairheads.results.record import json_schema, json_text
 from fairheads.results.routing import LayerRoutes, RoutingReport
-from fairheads.results.schema import audit_schema, disparity_schema, front_schema, merge_schema
+from fairheads.results.schema import audit_schema, compare_schema, disparity_schema, front_schema, merge_schema
 from fairheads.results.selftest import SelftestClass, SelftestReport
 from fairheads.results.statements import Approximation, Judged, Recovery
 from fairheads.results.twins import TwinSummary
@@ -62,7 +63,11 @@ __all__ = [
     "Approximation",
     "AuditReport",
     "CalibrationBin",
+    "ComparedModel",
+    "ComparedPair",
+    "ComparedVerdict",
     "Comparison",
+    "ComparisonReport",
     "Conditional",
     "Contrast",
     "CounterfactualEffect",
@@ -116,6 +121,7 @@ __all__ = [
     "UnitReport",
     "Verdict",
     "audit_schema",
+    "compare_schema",
     "disparity_schema",
     "dominated",
     "front_of",

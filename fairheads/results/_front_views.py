@@ -120,7 +120,7 @@ def html_sections(front: Front, level: int) -> str:
     """Everything below the title; headings are of ``level``."""
     parts = [f"<p>{_inline(tables.lead(front))}</p>"]
     if any(setting.known for setting in front.settings):
-        parts.append(f'<div class="figures">{_figure(front)}\n<div>{_listed(front)}</div></div>')
+        parts.append(f'<div class="figures">{figure(front)}\n<div>{_listed(front)}</div></div>')
     parts += [html.heading(level, "Every setting"), _table(front)]
     parts.append(f'<p class="soft">On the front: {_inline(tables.MEANS)}.</p>')
     notes = tables.remarks(front, tables.others(front))
@@ -166,7 +166,7 @@ def _listed(front: Front) -> str:
     return f"<p><strong>The front</strong>, {accuracy} at {gap}:</p><ul>{listed}</ul>"
 
 
-def _figure(front: Front) -> str:
+def figure(front: Front) -> str:
     """The figure with its caption in HTML."""
     with house_style():
         ax = _front_figure.plot(front)

@@ -16,8 +16,8 @@ from fairheads.results.number import Number
 LONG = 600
 """Characters of a sentence."""
 
-NAME = 26
-"""Letters of a name in text."""
+NAME, OTHER = 26, 36
+"""Letters of a name at the head of a row, and of another cell, in text."""
 
 HEAD = 40
 """Letters of a name in the head of a column."""
@@ -55,16 +55,19 @@ def _text_table(table: Table) -> list[str]:
     while wide and max(map(columns, made)) > WIDTH - 2:
         wide.pop()
         made = _lines(table, wide)
-    letters = NAME
+    letters = OTHER
     while letters > 1 and max(map(columns, made)) > WIDTH - 2:
         letters -= 1
         made = _lines(table, wide, letters)
     return [f"  {line}" for line in made]
 
 
-def _lines(table: Table, with_interval: Sequence[int], letters: int = NAME) -> list[str]:
-    rows = [[_text_cell(cell, i in with_interval, letters) for i, cell in enumerate(row)] for row in table.rows]
-    return text_table([clip(text, letters) if text else "" for text in table.head], rows, right=_of_kind(table, int))
+def _lines(table: Table, with_interval: Sequence[int], letters: int = OTHER) -> list[str]:
+    clipped = [min(letters, NAME), *[letters] * len(table.head)]
+    rows = [[_text_cell(cell, i in with_interval, clipped[i]) for i, cell in enumerate(row)] for row in table.rows]
+    return text_table(
+        [clip(text, min(letters, NAME)) if text else "" for text in table.head], rows, right=_of_kind(table, int)
+    )
 
 
 def _text_cell(cell: Cell, with_interval: bool, letters: int) -> str:

@@ -120,14 +120,14 @@ class MergePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupChange:
-    """Whom of a group the merge decides differently from the task head alone.
+    """Whom of a group one rule decides differently from another: the merge from the task head alone, or two models.
 
     Attributes
     ----------
     n : int
         Rows of the group.
     raised, lowered : int
-        Rejected by the task head and selected by the merge; selected and rejected.
+        Rejected by the first and selected by the second; selected and rejected.
     raised_share, lowered_share : Number
         The same as shares of the group.
     """

@@ -10,6 +10,7 @@ SCHEMA_FILE = "audit-1.schema.json"
 DISPARITY_SCHEMA_FILE = "disparity-1.schema.json"
 FRONT_SCHEMA_FILE = "front-1.schema.json"
 MERGE_SCHEMA_FILE = "merge-1.schema.json"
+COMPARE_SCHEMA_FILE = "compare-1.schema.json"
 
 
 def audit_schema() -> dict[str, Any]:
@@ -54,6 +55,17 @@ def merge_schema() -> dict[str, Any]:
     '#/$defs/MergeReport'
     """
     return _schema(MERGE_SCHEMA_FILE)
+
+
+def compare_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every ``compare.json`` of schema ``fairheads/compare/1`` keeps to.
+
+    Examples
+    --------
+    >>> compare_schema()["$ref"]
+    '#/$defs/ComparisonReport'
+    """
+    return _schema(COMPARE_SCHEMA_FILE)
 
 
 def _schema(file: str) -> dict[str, Any]:
