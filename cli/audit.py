@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from .audited import audited_rows
 from .gates import check_gap, close_gates, gap_not_met, gap_options
-from .options import SEED, counted, names, table_options, warnings_told
-from .rows import Columns, bundle_at, model_options, rows_of, trainable, training_rows
+from .options import SEED, names, table_options, warnings_told
+from .progress import steps
+from .rows import Columns, bundle_at, model_options, trainable, training_rows
 
 
 @click.command()
@@ -38,7 +40,7 @@ from .rows import Columns, bundle_at, model_options, rows_of, trainable, trainin
 @click.option("--reference", metavar="GROUP", help="Reference group; by default the largest.")
 @click.option("--group-input", metavar="COL[,COL]", help="Inputs that hold the group: also say what flipping it does.")
 @click.option("--no-details", is_flag=True, help="The verdict alone: no units, routes or inputs that the head reads.")
-@click.option("--sample", type=int, default=20_000, show_default=True, help="Rows that interventions run on.")
+@click.option("--sample", type=int, metavar="N", help="A quick look: N rows, drawn with --seed, instead of all.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
@@ -63,7 +65,7 @@ def audit(
     reference: str | None,
     group_input: str | None,
     no_details: bool,
-    sample: int,
+    sample: int | None,
     seed: int,
     out: Path | None,
     form: str,
@@ -92,6 +94,7 @@ def audit(
     """
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
+    from fairheads.audit import forget
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
     from fairheads.reports import render
@@ -112,35 +115,54 @@ def audit(
     outcome = None if outcome_text is None else Outcome.parse(outcome_text)
     columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
     said = f"training {n_twins} twins" + (f" and {placebo} placebos" if placebo else "")
-    with warnings_told():
+    sums = None if out is None else out / ".audit-sums.json"
+    with warnings_told(), steps() as tell:
         bundle = bundle_at(model, factory, outcome)
         recorded = trainable(bundle, columns, loader, model) if n_twins else None
-        rows = rows_of(bundle, columns, split, loader)
-        own = None if recorded is None else training_rows(recorded, rows, columns, train_data)
+        rows = audited_rows(
+            bundle,
+            columns,
+            split,
+            loader,
+            most=sample,
+            seed=seed,
+            in_memory=bool(n_twins) and train_data is None,
+            tell=lambda done: tell(f"reading {source}", done, None, "rows"),
+        )
+        own = None if recorded is None else training_rows(recorded, rows.table, columns, train_data)
         flip = names(group_input) or None
-        if flip is not None and bundle is not None and rows.table is not None:
+        if flip is not None and bundle is not None and rows.data.preprocess is not None:
             flip = bundle.encoded_columns(flip)
-        with counted(said if n_twins else "auditing", (n_twins + placebo) or 1) as tell:
-            twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
-            if own is not None:
-                twins = TwinRecipe(own, n=n_twins, placebo=placebo, seed=seed, cache=default_cache(), progress=tell)
-            report = run(
-                model if bundle is None else bundle,
-                rows.data,
-                twins=twins,
-                factory=factory,
-                outcome=outcome,
-                reference=reference,
-                layers=names(layers) or None,
-                sample=sample,
+        twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
+        if own is not None:
+            twins = TwinRecipe(
+                own,
+                n=n_twins,
+                placebo=placebo,
                 seed=seed,
-                flip=flip,
-                details=not no_details,
-                notes=[f"Audited on {rows.words}."],
+                cache=default_cache(),
+                progress=lambda done, of: tell(said, done, of, "networks"),
             )
+        report = run(
+            model if bundle is None else bundle,
+            rows.data,
+            twins=twins,
+            factory=factory,
+            outcome=outcome,
+            reference=reference,
+            layers=names(layers) or None,
+            seed=seed,
+            flip=flip,
+            details=not no_details,
+            notes=[f"Audited on {rows.words}."],
+            progress=lambda done, of: tell("auditing", done, of, "rows"),
+            resume=sums,
+        )
     if out is not None:
         for file in report.save(out):
             click.echo(f"wrote {file}", err=True)
+    if sums is not None:
+        forget(sums)
     click.echo(render(report, form), nl=False)
     failed = [f"{g}: {p.verdict}" for g, p in report.pathways.items() if p.verdict in fail_on]
     failed += gap_not_met(report.disparity, max_gap, gap_metric)

@@ -131,7 +131,7 @@ def _fitted_on(
     """The rows that group heads are fitted on, if the options or the bundle name any."""
     if bundle is not None and rows.table is not None:
         known = train_data is not None or bundle.trained_on(rows.table)
-        return training_rows(bundle, rows, columns, train_data) if known or needed else None
+        return training_rows(bundle, rows.table, columns, train_data) if known or needed else None
     if train_data is None:
         return None
     return rows_of(bundle, replace(columns, source=train_data), "all", loader).data

@@ -1,0 +1,122 @@
+"""The rows of an audit: in memory, read anew in every pass where they are many, or some of them for a quick look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .options import names
+from .rows import SHOWN, Columns, rows_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fairheads.data import Dataset, Stream, Table
+    from fairheads.models import Bundle
+
+LARGE = 64 * 2**20
+"""Bytes of a table from which on it is streamed; a packed one counts eightfold."""
+
+PACKED = {".gz", ".xz", ".bz2", ".zst", ".zip"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """Rows as the model takes them, which they are in words, and the table they are of where it is in memory."""
+
+    data: Dataset | Stream
+    words: str
+    table: Table | None = None
+
+
+def audited_rows(
+    bundle: Bundle | None,
+    columns: Columns,
+    split: str,
+    loader: str | None,
+    *,
+    most: int | None,
+    seed: int,
+    in_memory: bool,
+    tell: Callable[[int], None],
+) -> Audited:
+    """The rows that are audited: all of them, or ``most`` drawn with ``seed``; a file may be asked for ``in_memory``.
+
+    Raises
+    ------
+    FairheadsError
+        As `rows_of`, and if ``most`` are too few to say anything.
+    """
+    from fairheads.errors import ConfigError
+    from fairheads.pathways.pair import MIN_ROWS
+
+    if most is not None and most < 2 * MIN_ROWS:
+        raise ConfigError(
+            f"`--sample` must be at least {2 * MIN_ROWS} rows, {MIN_ROWS} of either of two groups, got {most}."
+        )
+    if loader is None and _is_streamed(columns, in_memory=in_memory):
+        return _streamed(bundle, columns, split, most, seed, tell)
+    rows = rows_of(bundle, columns, split, loader)
+    if most is None:
+        return Audited(data=rows.data, words=rows.words, table=rows.table)
+    if bundle is not None and rows.table is not None:
+        data, words = bundle.encode(rows.table, split, most=most, seed=seed)
+        return Audited(data=data, words=words, table=rows.table)
+    import numpy as np
+
+    from fairheads.data.drawn import drawn, drawn_in_words
+
+    had = len(rows.data)
+    data = rows.data.take(drawn(np.ones(had, bool), most, seed))
+    return Audited(data=data, words=drawn_in_words(rows.words, had, most, seed), table=rows.table)
+
+
+def _is_streamed(columns: Columns, *, in_memory: bool) -> bool:
+    """Whether the source is a folder, or a large table that is not wanted in memory."""
+    source = Path(columns.source)
+    if columns.label is None or not columns.group or columns.source == "adult":
+        return False
+    if source.is_dir():
+        return True
+    if in_memory or not source.is_file() or source.suffix in (".npz", ".npy"):
+        return False
+    return source.stat().st_size * (8 if source.suffix in PACKED else 1) >= LARGE
+
+
+def _streamed(
+    bundle: Bundle | None, columns: Columns, split: str, most: int | None, seed: int, tell: Callable[[int], None]
+) -> Audited:
+    import numpy as np
+
+    from fairheads.data import stream_table
+    from fairheads.data.drawn import drawn, drawn_in_words
+
+    parts: dict[str, Any] = {
+        "label": columns.label or "",
+        "group": names(columns.group),
+        "favourable": columns.favourable,
+        "drop": names(columns.drop),
+        "progress": tell,
+    }
+    if bundle is not None and bundle.preprocess is not None:
+        stream, words = bundle.stream(columns.source, split, most=most, seed=seed, **parts)
+    else:
+        found: list[int] = []
+
+        def chosen(n: int) -> NDArray[np.bool_]:
+            found.append(n)
+            return drawn(np.ones(n, bool), most, seed)
+
+        stream, (had,) = stream_table(columns.source, numbers=True, rows=chosen, **parts), found
+        fed = stream.feature_names or ()
+        shown = ", ".join(fed[:SHOWN]) + (", ..." if len(fed) > SHOWN else "")
+        words = drawn_in_words(
+            f"all {had:,} rows of {stream.name}, whose {len(fed)} columns were fed as they are, in this order: {shown}",
+            had,
+            most,
+            seed,
+        )
+    return Audited(data=stream if most is None else stream.take(np.arange(len(stream))), words=words)
