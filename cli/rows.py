@@ -235,7 +235,7 @@ def _loaded(loader: str, columns: Columns) -> Rows:
         data = function(columns.source)
     if not isinstance(data, Dataset):
         raise ConfigError(f"`--loader` {loader!r} must return a fairheads.data.Dataset, got {type(data).__name__}.")
-    return Rows(data=data, words=f"the {len(data):,} rows that {loader} made of {columns.source}")
+    return Rows(data=data, words=f"the {len(data):,} rows that {loader} made of {Path(columns.source).name}")
 
 
 def trainable(bundle: Bundle | None, columns: Columns, loader: str | None, model: Path) -> Bundle:

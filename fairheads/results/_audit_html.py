@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fairheads.results import (
@@ -14,6 +15,7 @@ from fairheads.results import (
 )
 from fairheads.results import _markup as html
 from fairheads.results._disparity_tables import DISCLAIMER, apart
+from fairheads.results._unmeasured import Bunch, bunches
 from fairheads.results._words import amount, capital, count, recipe
 
 if TYPE_CHECKING:
@@ -27,10 +29,11 @@ def title(report: AuditReport) -> str:
 
 def sections(report: AuditReport, level: int) -> str:
     """Everything below the title; the sections' headings are of ``level``."""
+    bunched = bunches(report.pathways.values())
     parts = [
         _lead(report),
         html.heading(level, "Does the network treat people of equal merit differently?"),
-        *_verdicts(report, level + 1),
+        *_verdicts(report, bunched, level + 1),
         html.heading(level, "Decisions by group"),
         _disparity_html.core_rates(report.disparity),
         f'<div class="figures">{_disparity_figures.figure(report.disparity)}<div>{_explained(report)}</div></div>',
@@ -38,10 +41,10 @@ def sections(report: AuditReport, level: int) -> str:
         _disparity_html.legend(report.disparity),
         f"<p>{DISCLAIMER}</p>",
         html.heading(level, "Layer by layer"),
-        *(_pathway_html.layer_table(pathway) for pathway in report.pathways.values()),
+        *(_pathway_html.layer_table(bunch) for bunch in bunched),
         *_pathway_details.sections(report.pathways.values(), level),
         html.heading(level, "Evidence"),
-        *(_pathway_html.evidence_table(pathway) for pathway in report.pathways.values()),
+        *(_pathway_html.evidence_table(bunch) for bunch in bunched),
         html.heading(level, "Data and model"),
         *_data(report, level + 1),
         *_model(report, level + 1),
@@ -65,16 +68,17 @@ def _lead(report: AuditReport) -> str:
     )
 
 
-def _verdicts(report: AuditReport, level: int) -> list[str]:
+def _verdicts(report: AuditReport, bunched: Sequence[Bunch], level: int) -> list[str]:
     groups = sorted(report.disparity.groups)
-    pathways = list(report.pathways.values())
-    if not pathways:
+    alone = [bunch[0] for bunch in bunched if len(bunch) == 1]
+    if not bunched:
         return ["<p>No group was put beside a reference.</p>"]
-    parts = [_pathway_html.card(pathway, level) for pathway in pathways]
-    if len(pathways) == 1:
-        return [*parts, _pathway_html.figures(pathways[0], groups)]
-    parts.insert(0, _audit_figure.figure(report))
-    for pathway in pathways:
+    parts = [_pathway_html.card(bunch, level) for bunch in bunched]
+    if len(report.pathways) == 1:
+        return [*parts, _pathway_html.figures(alone[0], groups)]
+    if alone:
+        parts.insert(0, _audit_figure.figure(report))
+    for pathway in alone:
         parts += [html.heading(level, _pathway_html.title(pathway)), _pathway_html.figures(pathway, groups)]
     return parts
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from fairheads.results import _audit_text, _disparity_markdown, _pathway_made, _pathway_text
 from fairheads.results._markdown import inert, name, pipes
 from fairheads.results._reads_text import share
+from fairheads.results._unmeasured import Bunch, bunches, listed
+from fairheads.results._unmeasured import told as told_of
 from fairheads.results._words import (
     VERDICT_NAME,
     amount,
@@ -43,12 +45,12 @@ def sections(report: AuditReport) -> list[str]:
         f"Accuracy {told(report.disparity.metrics['accuracy'].overall)}. "
         f"Demographic-parity difference {told(gap.difference)}.",
         "## Does the network treat people of equal merit differently?",
-        *(paragraph for pathway in report.pathways.values() for paragraph in _verdict(pathway)),
+        *(paragraph for bunch in bunches(report.pathways.values()) for paragraph in _verdict(bunch)),
         "## Decisions by group",
         *_disparity_markdown.core_sections(report.disparity),
         *_made(report),
         "## Evidence",
-        *(_evidence(pathway) for pathway in report.pathways.values()),
+        *(_evidence(bunch) for bunch in bunches(report.pathways.values())),
         "## Data and model",
         *_data(report),
         "## Method and limits",
@@ -58,7 +60,16 @@ def sections(report: AuditReport) -> list[str]:
     return parts
 
 
-def _verdict(report: PathwayReport) -> list[str]:
+def _verdict(bunch: Bunch) -> list[str]:
+    report = bunch[0]
+    lead = [
+        f"### {inert(told_of(bunch, 60))}: {VERDICT_NAME[report.verdict]}",
+        f"{sentence(report.meaning)} Why: {inert(clip(report.reason, 500))}.",
+    ]
+    return [*lead, *(_facts(report) if len(bunch) == 1 else [f"{inert(listed(bunch, 60))}."])]
+
+
+def _facts(report: PathwayReport) -> list[str]:
     effect = "none was measured"
     if report.effect is not None:
         bounds = f"{amount(report.effect.value)} {interval(report.effect.low, report.effect.high)}"
@@ -78,13 +89,9 @@ def _verdict(report: PathwayReport) -> list[str]:
         [inert(clip_middle(r.name, 40)), *(estimate(n) for n in (r.swap, r.erasure, r.probe_auc))]
         for r in report.layers
     ]
-    parts = [
-        f"### {name(report.group)} beside {name(report.reference)}: {VERDICT_NAME[report.verdict]}",
-        f"{sentence(report.meaning)} Why: {inert(clip(report.reason, 500))}.",
-        "\n".join(f"- {fact}" for fact in facts),
-    ]
+    said = "\n".join(f"- {fact}" for fact in facts)
     head = ["layer", "swap, sd of the logit", "erasure, selection rate", "group probe AUC"]
-    return [*parts, pipes(head, rows)] if rows else parts
+    return [said, pipes(head, rows)] if rows else [said]
 
 
 def _made(report: AuditReport) -> list[str]:
@@ -112,14 +119,14 @@ def _part(part: ReadPart) -> tuple[str, str]:
     return estimate(part.contrast), share(part.share)
 
 
-def _evidence(report: PathwayReport) -> str:
-    rows = []
+def _evidence(bunch: Bunch) -> str:
+    report, rows = bunch[0], []
     for line in report.evidence:
         value, null = evidence_value(line.tag, line.value, line.null)
         shown = f"{value} {interval(line.low, line.high)}".strip()
         rows.append([name(line.detector, 80), line.tag, shown, null or "nothing", met(line.passed)])
     if not rows:
-        return f"{name(report.group)}: no evidence was gathered, because {inert(clip(report.reason, 500))}."
+        return f"{inert(told_of(bunch, 60))}: no evidence was gathered, because {inert(clip(report.reason, 500))}."
     head = [f"{name(report.group)} beside {name(report.reference)}", "kind", "value", "compared with", "condition"]
     return pipes(head, rows)
 

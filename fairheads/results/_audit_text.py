@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from fairheads.results import _disparity_text, _pathway_text
 from fairheads.results._disparity_tables import apart
 from fairheads.results._text import wrapped
+from fairheads.results._unmeasured import Bunch, bunches, told
 from fairheads.results._words import amount, clip, count, rate_name
 
 if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport
-    from fairheads.results.pathway import PathwayReport
 
 DISCLAIMER = "A verdict is about a network, not about law; merit is the recorded label, whether right or not."
 
@@ -33,7 +33,7 @@ def method(report: AuditReport) -> list[str]:
         "Effects are turned so that above 0 works against the gap in the recorded labels (compensating) and below 0 "
         "along it (aligned).",
     ]
-    sentences += [f"{clip(p.group, 30)} beside {clip(p.reference, 30)}: {_level(p)}." for p in report.pathways.values()]
+    sentences += [f"{told(bunch)}: {_level(bunch)}." for bunch in bunches(report.pathways.values())]
     sentences.append(
         "A verdict needs its conditions together: a bound of an effect beyond its margin, an effect beyond what "
         "networks trained alike without the constraint (twins) show, the ranking within groups kept, and every check "
@@ -42,11 +42,13 @@ def method(report: AuditReport) -> list[str]:
     return sentences
 
 
-def _level(report: PathwayReport) -> str:
+def _level(bunch: Bunch) -> str:
+    report, sizes = bunch[0], [p.n for p in bunch]
     margins = {"swap": "sd of the logit", "erasure": "selection rate"}
     named = [f"{kind} {amount(report.margins[kind])} {margins[kind]}" for kind in report.margins]
     told = ", ".join(named) or "none was set, since nothing was measured"
-    return f"n = {count(report.n)}, level alpha = {report.alpha:g}; margins: {told}"
+    n = count(min(sizes)) + (f" to {count(max(sizes))}" if min(sizes) < max(sizes) else "")
+    return f"n = {n}, level alpha = {report.alpha:g}; margins: {told}"
 
 
 def overlap(report: AuditReport) -> str:
@@ -63,6 +65,8 @@ def overlap(report: AuditReport) -> str:
 def sample(report: AuditReport) -> str:
     """Rows audited, and rows that interventions ran on."""
     data = report.data
+    if not any(pathway.layers for pathway in report.pathways.values()):
+        return f"{count(data.n)} rows"
     if data.sampled >= data.n:
         return f"{count(data.n)} rows, all used for the interventions"
     return f"{count(data.n)} rows, {count(data.sampled)} of them drawn for the interventions"
@@ -92,7 +96,11 @@ def summary_lines(report: AuditReport, evidence: bool = False) -> list[str]:
         *wrapped(f"{clip(model.architecture, 60)}, {count(model.parameters)} parameters; {sample(report)}"),
         *wrapped(f"accuracy {report.disparity.metrics['accuracy'].overall}; {gate(report)}"),
     ]
-    for pathway in report.pathways.values():
+    for bunch in bunches(report.pathways.values()):
+        if len(bunch) > 1:
+            lines += ["", *_pathway_text.verdict_lines(bunch)]
+            continue
+        (pathway,) = bunch
         lines += ["", *_pathway_text.head_lines(pathway)]
         tables = [_pathway_text.layer_lines(pathway), _pathway_text.evidence_lines(pathway) if evidence else []]
         tables.append(_pathway_text.made_lines(pathway))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fairheads.results import _markup as html
 from fairheads.results._pathway_figures import curve_figure, layers_figure
 from fairheads.results._pathway_text import beside, label_bias_text
+from fairheads.results._unmeasured import Bunch
 from fairheads.results._words import (
     EFFECT_MEANS,
     NOT_ESTIMABLE,
@@ -33,9 +34,25 @@ def title(report: PathwayReport) -> str:
     return f"{html.name(report.group)} beside {html.name(report.reference)}"
 
 
-def card(report: PathwayReport, level: int) -> str:
-    """The verdict in plain words with the numbers that it rests on."""
+def bunch_title(bunch: Bunch) -> str:
+    """The same of several groups of which nothing was measured."""
+    return title(bunch[0]) if len(bunch) == 1 else f"{len(bunch):,} groups beside {html.name(bunch[0].reference)}"
+
+
+def card(bunch: Bunch, level: int) -> str:
+    """The verdict in plain words with the numbers that it rests on, or the groups that it is said of."""
+    report = bunch[0]
     kind = "none" if report.verdict == "neutral" else "open" if report.verdict in _UNDECIDED else "found"
+    rests = _facts(report) if len(bunch) == 1 else f"<p>{', '.join(html.name(each.group) for each in bunch)}.</p>"
+    return (
+        f'<section class="card {kind}">{html.heading(level, bunch_title(bunch))}\n'
+        f'<p class="verdict">{VERDICT_NAME[report.verdict]}</p>\n'
+        f"<p>{html.escape(sentence(report.meaning))}</p>\n"
+        f"<p>Why: {html.prose(report.reason)}.</p>\n{rests}</section>"
+    )
+
+
+def _facts(report: PathwayReport) -> str:
     ranking = f"Ranking within groups, as a share of {beside(report)}"
     facts = [
         ("Effect of the internal group estimate", _effect(report.effect)),
@@ -45,12 +62,7 @@ def card(report: PathwayReport, level: int) -> str:
         ("Gap in recorded labels, group minus reference", f"<strong>{html.estimate(report.base_rate_gap)}</strong>"),
         ("If the labels were biased", html.prose(label_bias_text(report))),
     ]
-    return (
-        f'<section class="card {kind}">{html.heading(level, title(report))}\n'
-        f'<p class="verdict">{VERDICT_NAME[report.verdict]}</p>\n'
-        f"<p>{html.escape(sentence(report.meaning))}</p>\n"
-        f"<p>Why: {html.prose(report.reason)}.</p>\n{html.definitions(facts)}</section>"
-    )
+    return html.definitions(facts)
 
 
 def _effect(effect: Effect | None) -> str:
@@ -87,8 +99,9 @@ def figures(report: PathwayReport, groups: Sequence[str] | None = None) -> str:
     return f'<div class="figures">{curve_figure(report, groups)}\n{layers_figure(report)}</div>'
 
 
-def layer_table(report: PathwayReport) -> str:
+def layer_table(bunch: Bunch) -> str:
     """Everything measured at every layer."""
+    report = bunch[0]
 
     def row(layer: LayerReport) -> list[str]:
         both = (layer.swap, layer.erasure, layer.equal_merit, layer.flips, layer.probe_auc, layer.merit_auc)
@@ -104,12 +117,13 @@ def layer_table(report: PathwayReport) -> str:
         f"together at level {report.alpha:g}; the other intervals hold one by one at 95 %"
     )
     if not report.layers:
-        return f"<p>{title(report)}: no layer was measured.</p>"
+        return f"<p>{bunch_title(bunch)}: no layer was measured.</p>"
     return html.table(caption, head, [row(layer) for layer in report.layers], right=range(1, 10))
 
 
-def evidence_table(report: PathwayReport) -> str:
+def evidence_table(bunch: Bunch) -> str:
     """Every line of the case; whether a condition is met is said in words."""
+    report = bunch[0]
 
     def row(line: Evidence) -> list[str]:
         value, null = evidence_value(line.tag, line.value, line.null)
@@ -120,6 +134,6 @@ def evidence_table(report: PathwayReport) -> str:
 
     head = ["Evidence", "Kind", "Value", "Compared with", "Condition", "Note"]
     if not report.evidence:
-        return f"<p>{title(report)}: no evidence was gathered, because {html.prose(report.reason)}.</p>"
+        return f"<p>{bunch_title(bunch)}: no evidence was gathered, because {html.prose(report.reason)}.</p>"
     caption = f"{title(report)}: what speaks for and against the verdict"
     return html.table(caption, head, [row(line) for line in report.evidence], right=(2, 3))

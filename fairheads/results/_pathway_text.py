@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fairheads.results import _pathway_made
 from fairheads.results._text import text_table, wrapped
+from fairheads.results._unmeasured import Bunch, listed, told
 from fairheads.results._words import (
     VERDICT_NAME,
     amount,
@@ -71,13 +72,20 @@ def beside(report: PathwayReport) -> str:
     return "a readout of the inputs" if report.twins is None else "the twins'"
 
 
-def head_lines(report: PathwayReport) -> list[str]:
-    """The verdict and what it rests on."""
-    lines = [
-        f"{clip(report.group, 30)} beside {clip(report.reference, 30)}: {VERDICT_NAME[report.verdict].upper()}",
+def verdict_lines(bunch: Bunch) -> list[str]:
+    """The verdict in plain words, and why."""
+    report = bunch[0]
+    return [
+        f"{told(bunch)}: {VERDICT_NAME[report.verdict].upper()}",
         *wrapped(sentence(report.meaning)),
         *wrapped(sentence(f"because {report.reason}")),
+        *(wrapped(f"{listed(bunch)}.") if len(bunch) > 1 else []),
     ]
+
+
+def head_lines(report: PathwayReport) -> list[str]:
+    """The verdict and what it rests on."""
+    lines = verdict_lines((report,))
     effect = "none was measured" if report.effect is None else effect_text(report.effect)
     twins = "none given" if report.twins is None else twins_text(report.twins)
     flips = "not estimable"

@@ -247,10 +247,10 @@ class PathwayReport(Shown):
     def html(self) -> str:
         """Verdict, figures and tables as an HTML fragment; everything that came from data is escaped."""
         parts = [
-            _pathway_html.card(self, level=3),
+            _pathway_html.card((self,), level=3),
             _pathway_html.figures(self),
-            _pathway_html.layer_table(self),
-            _pathway_html.evidence_table(self),
+            _pathway_html.layer_table((self,)),
+            _pathway_html.evidence_table((self,)),
             *_pathway_details.fragments(self, level=4),
             f"<p>{DISCLAIMER}</p>",
         ]
