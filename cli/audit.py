@@ -8,7 +8,7 @@ import click
 
 from .audited import audited_rows
 from .gates import check_gap, close_gates, gap_not_met, gap_options
-from .options import SEED, names, table_options, warnings_told
+from .options import SEED, flips_option, names, table_options, warnings_told, write_list
 from .progress import steps
 from .rows import Columns, bundle_at, model_options, trainable, training_rows
 
@@ -43,6 +43,7 @@ from .rows import Columns, bundle_at, model_options, trainable, training_rows
 @click.option("--sample", type=int, metavar="N", help="A quick look: N rows, drawn with --seed, instead of all.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
+@flips_option("CSV file for who flips, by row; the report itself holds counts.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
 @click.option("--fail-on", multiple=True, metavar="VERDICT", help="Exit with 3 if any group has this verdict.")
 @gap_options
@@ -68,6 +69,7 @@ def audit(
     sample: int | None,
     seed: int,
     out: Path | None,
+    list_flips: Path | None,
     form: str,
     fail_on: tuple[str, ...],
     max_gap: float | None,
@@ -95,6 +97,7 @@ def audit(
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
     from fairheads.audit import forget
+    from fairheads.audit.flipped import flips_csv
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
     from fairheads.reports import render
@@ -143,8 +146,9 @@ def audit(
                 cache=default_cache(),
                 progress=lambda done, of: tell(said, done, of, "networks"),
             )
+        audited = model if bundle is None else bundle
         report = run(
-            model if bundle is None else bundle,
+            audited,
             rows.data,
             twins=twins,
             factory=factory,
@@ -158,9 +162,13 @@ def audit(
             progress=lambda done, of: tell("auditing", done, of, "rows"),
             resume=sums,
         )
+        who = ""
+        if list_flips is not None:
+            who = flips_csv(report, audited, rows.data, factory=factory, outcome=outcome)
     if out is not None:
         for file in report.save(out):
             click.echo(f"wrote {file}", err=True)
+    write_list(list_flips, who)
     if sums is not None:
         forget(sums)
     click.echo(render(report, form), nl=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import SEED, counted, table_options, warnings_told
+from .options import SEED, counted, flips_option, table_options, warnings_told, write_list
 from .rows import Columns, Rows, model_options, rows_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--audit", "audited", is_flag=True, help="Audit every model that has no --report, without twins.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of --audit.")
-@click.option("--list-flips", type=click.Path(path_type=Path), help="CSV file for the rows decided differently.")
+@flips_option("CSV file for who is decided differently, by row.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report as JSON, CSV, Markdown and HTML.")
 @click.option(
     "--format",
@@ -88,12 +88,10 @@ def compare(
     from fairheads.compare import common_rows
     from fairheads.compare import compare as run
     from fairheads.errors import ConfigError
-    from fairheads.reports import render, save_texts
+    from fairheads.reports import render
 
     if len(models) < 2:
         raise ConfigError("`fairheads compare` needs two models or more.")
-    if list_flips is not None and list_flips.is_dir():
-        raise ConfigError(f"`--list-flips` must name a file, and {str(list_flips)!r} is a folder.")
     outcome = None if outcome_text is None else Outcome.parse(outcome_text)
     columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
     with warnings_told():
@@ -109,9 +107,7 @@ def compare(
             told += _audited(opened, rows, told, seed)
         click.echo(f"comparing {len(opened)} models on {words[0]}", err=True)
         report = run(opened, rows, audits=told, gap_metric=gap_metric, split=words[0], notes=left_out)
-    if list_flips is not None:
-        save_texts(list_flips.parent, {list_flips.name: report.changed_csv()})
-        click.echo(f"wrote {list_flips}", err=True)
+    write_list(list_flips, "" if list_flips is None else report.changed_csv())
     for file in () if out is None else report.save(out):
         click.echo(f"wrote {file}", err=True)
     click.echo(render(report, form), nl=False)

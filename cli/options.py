@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -33,6 +34,20 @@ def table_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def flips_option(says: str) -> Callable[[Command], Command]:
+    """--list-flips: a file of its own for people, row by row."""
+    return click.option("--list-flips", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=says)
+
+
+def write_list(file: Path | None, text: str) -> None:
+    """Writes the list, whole or not at all, if a file was asked for."""
+    from fairheads.reports import save_texts
+
+    if file is not None:
+        save_texts(file.parent, {file.name: text})
+        click.echo(f"wrote {file}", err=True)
 
 
 SEED = click.IntRange(0, 2**32 - 1)

@@ -81,7 +81,7 @@ def in_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CSV = ["--data", "people.csv", "--label", "hired", "--group", "side", "--drop", "person"]
-QUICK = ["--no-details", "--format", "json", "--sample", "400"]
+QUICK = ["--no-details", "--format", "json"]
 NET = ["3.safetensors", "--factory", "cli_models_own:net"]
 
 
@@ -273,3 +273,17 @@ def test_arrays_with_objects_are_not_read(here: Path) -> None:
     np.savez(here / "objects.npz", x=np.array([{}, 1], object), y=np.zeros(2), group=np.zeros(2))
     done = run("audit", "net.pt2", "--data", "objects.npz")
     assert (done.exit_code, "objects.npz cannot be read as a table" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("words", [["bundle"], NET], ids=["bundle", "factory"])
+def test_who_flips_is_written_into_a_file_of_its_own(words: list[str], tmp_path: Path, own: dict[str, Any]) -> None:
+    listed = tmp_path / "lists" / "flips.csv"
+    report = report_of(*words, *CSV, "--list-flips", str(listed))
+    assert_same(report, own)
+    flips = sum(path["flips"]["n"] for path in report["pathways"].values() if path["flips"] is not None)
+    head, *lines = listed.read_text().splitlines()
+    assert head == "pathway,layer,row,group,before,after"
+    assert len(lines) == flips
+    assert "row_ids" not in json.dumps(report)
+    people = pd.read_csv("people.csv")
+    assert all(people["side"][int(line.split(",")[2])] == line.split(",")[3] for line in lines)

@@ -113,7 +113,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "no such model": (["plain", "nowhere", *TABLE], 1, "there is no model at 'nowhere'"),
     "no such gap": (["plain", "longer", *TABLE, "--gap-metric", "auc"], 2, "must be one of demographic_parity"),
     "no report": (["plain", "longer", *TABLE, "--report", "people.csv"], 1, "is not a JSON file"),
-    "a folder for the list": (["plain", "longer", *TABLE, "--list-flips", "plain"], 2, "is a folder"),
+    "a folder for the list": (["plain", "longer", *TABLE, "--list-flips", "plain"], 2, "is a directory"),
     "another table": (["plain", "net.pt2", *TABLE], 1, "which is text"),
 }
 
