@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from glob import escape
 from pathlib import Path
 
 from fairheads.errors import InputError
@@ -11,6 +12,8 @@ from fairheads.errors import InputError
 
 def save_texts(folder: str | Path, texts: Mapping[str, str | bytes]) -> tuple[Path, ...]:
     """Write named texts, and pictures as bytes, into a folder: all beside their places first, then each into its place.
+
+    The first one gets its place last, and what stood there is gone before: where it is there, all are, and of one kind.
 
     Raises
     ------
@@ -28,11 +31,23 @@ def save_texts(folder: str | Path, texts: Mapping[str, str | bytes]) -> tuple[Pa
         for part, text in zip(parts, texts.values(), strict=True):
             # A lone surrogate in a name cannot be UTF-8; escaped it is still the same JSON string.
             part.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace"))
-        for part, place in zip(parts, places, strict=True):
+        if len(places) > 1:
+            places[0].unlink(missing_ok=True)
+        for part, place in reversed(list(zip(parts, places, strict=True))):
             os.replace(part, place)  # noqa: PTH105
     except OSError as error:
         raise InputError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
+    _remove_left_behind(target, texts)
     return tuple(places)
+
+
+def _remove_left_behind(folder: Path, names: Iterable[str]) -> None:
+    """Removes the parts of processes that were killed while they wrote, where the system tells who is alive."""
+    running = Path("/proc")
+    for name in names if (running / str(os.getpid())).exists() else ():
+        for part in folder.glob(f".{escape(name)}.*.part"):
+            if not (running / part.name.split(".")[-2]).exists():
+                part.unlink(missing_ok=True)
