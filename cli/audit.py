@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .audited import audited_rows
-from .gates import check_gap, close_gates, gap_not_met, gap_options
+from .gates import check_gap, close_gates, gap_options
 from .options import SEED, flips_option, names, table_options, warnings_told, write_list
 from .progress import steps
 from .rows import Columns, bundle_at, model_options, trainable, training_rows
@@ -74,6 +74,7 @@ def audit(
     fail_on: tuple[str, ...],
     max_gap: float | None,
     gap_metric: str,
+    junit: Path | None,
 ) -> None:
     """Audit the saved MODEL: how it treats the groups, and whether by an internal estimate of the group.
 
@@ -100,7 +101,7 @@ def audit(
     from fairheads.audit.flipped import flips_csv
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
-    from fairheads.reports import render
+    from fairheads.reports import gap_gate, render, verdict_gates
     from fairheads.results import MEANING
     from fairheads.twins import TwinRecipe, default_cache
 
@@ -172,6 +173,7 @@ def audit(
     if sums is not None:
         forget(sums)
     click.echo(render(report, form), nl=False)
-    failed = [f"{g}: {p.verdict}" for g, p in report.pathways.items() if p.verdict in fail_on]
-    failed += gap_not_met(report.disparity, max_gap, gap_metric)
-    close_gates(failed, any_set=bool(fail_on) or max_gap is not None)
+    gates = verdict_gates(report, fail_on)
+    gates += [] if max_gap is None else [gap_gate(report.disparity, max_gap, gap_metric)]
+    suite = f"audit of {report.model.name} on {report.data.name}"
+    close_gates(gates, any_set=bool(fail_on) or max_gap is not None, file=junit, suite=suite)

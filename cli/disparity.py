@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .gates import check_gap, close_gates, gap_not_met, gap_options
+from .gates import check_gap, close_gates, gap_options
 from .options import SEED, names, rows_read
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ NOT_FOR_STANDARDS = {
     "seed",
     "max_gap",
     "gap_metric",
+    "junit",
 }
 """Options that a standard leaves no choice about."""
 
@@ -117,6 +118,7 @@ def disparity(
     form: str,
     max_gap: float | None,
     gap_metric: str,
+    junit: Path | None,
 ) -> None:
     """Rates of every group and the gaps between groups, counted from a table of PREDICTIONS.
 
@@ -157,12 +159,15 @@ def disparity(
 
     from fairheads.data import tally_file
     from fairheads.metrics import disparity_of
+    from fairheads.reports import gap_gate
     from fairheads.results import RATES, SCORES
 
     wanted = names(metric) or None
     unknown = [m for m in wanted or () if m not in {**RATES, **SCORES} and not m.startswith("score_quantile_")]
     if unknown:
         raise ConfigError(f"`--metric` must be among {', '.join([*RATES, *SCORES])}, got {', '.join(unknown)}.")
+    if junit is not None and max_gap is None:
+        raise ConfigError("`--junit` tells of gates; give `--max-gap` too.")
     check_gap(max_gap, gap_metric, wanted if wanted and max_gap is not None else [*RATES, *SCORES])
     with rows_read(f"counting {predictions.name}") as tell:
         tally = tally_file(predictions, **columns, progress=tell)
@@ -180,7 +185,8 @@ def disparity(
     if max_gap is not None and gap_metric not in report.gaps:
         raise ConfigError(f"`--gap-metric` must be one of {', '.join(report.gaps)}, got {gap_metric!r}.")
     _print(report, out, form)
-    close_gates(gap_not_met(report, max_gap, gap_metric), any_set=max_gap is not None)
+    gates = [] if max_gap is None else [gap_gate(report, max_gap, gap_metric)]
+    close_gates(gates, any_set=bool(gates), file=junit, suite=f"disparity of {predictions.name}")
 
 
 def _chosen(context: click.Context) -> set[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from fairheads.results import DisparityReport
+    from fairheads.reports import Gate
 
 EXIT_GATE = 3
 
@@ -20,8 +21,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def gap_options(command: Command) -> Command:
-    """--max-gap and --gap-metric."""
+    """--max-gap, --gap-metric and --junit."""
     for option in (
+        click.option(
+            "--junit",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="Gates as JUnit XML, for a CI server to show.",
+        ),
         click.option(
             "--gap-metric", default="selection_rate", show_default=True, help="Metric whose gap --max-gap bounds."
         ),
@@ -48,17 +55,14 @@ def check_gap(max_gap: float | None, metric: str, known: Collection[str]) -> Non
         raise ConfigError(f"`--max-gap` must lie in [0, {most:g}], got {max_gap:g}.")
 
 
-def gap_not_met(report: DisparityReport, max_gap: float | None, metric: str) -> list[str]:
-    """In words, if the gap may be larger. A gap that cannot be estimated does not meet the gate."""
-    if max_gap is None:
-        return []
-    gap = report.gaps[metric].difference
-    bound = gap.value if gap.high is None else gap.high
-    return [] if bound <= max_gap else [f"gap in {metric} {gap}, allowed {max_gap:g}"]
+def close_gates(gates: Sequence[Gate], *, any_set: bool, file: Path | None, suite: str) -> None:
+    """Writes the gates as JUnit XML if asked to, says whether they were met, and exits with 3 if not."""
+    from fairheads.reports import junit, save_texts
 
-
-def close_gates(failed: Sequence[str], *, any_set: bool) -> None:
-    """Says whether the gates were met, and exits with 3 if not."""
+    if file is not None:
+        save_texts(file.parent, {file.name: junit(gates, suite=suite)})
+        click.echo(f"wrote {file}", err=True)
+    failed = [gate.short for gate in gates if not gate.met]
     if failed:
         click.echo(f"Gate not met: {'; '.join(failed)}", err=True)
         raise click.exceptions.Exit(EXIT_GATE)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import numpy as np
@@ -218,7 +219,7 @@ def test_a_saved_report_is_rendered_without_torch(here: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_gates_exit_with_three(here: Path) -> None:
+def test_gates_exit_with_three(here: Path, tmp_path: Path) -> None:
     audit = ["audit", here / "plain", *table(here), "--no-details", "--format", "json"]
     loose = run(*audit, "--max-gap", "0.9")
     assert loose.exit_code == 0
@@ -227,7 +228,10 @@ def test_gates_exit_with_three(here: Path) -> None:
     assert "Gate not met" in strict.stderr
     assert json.loads(strict.stdout)["schema"] == "fairheads/audit/1"  # the report is still there
     verdict = json.loads(strict.stdout)["pathways"]["f"]["verdict"]
-    assert run(*audit, "--fail-on", verdict).exit_code == 3
+    gates = tmp_path / "gates.xml"
+    assert run(*audit, "--fail-on", verdict, "--max-gap", "0.9", "--junit", gates).exit_code == 3
+    cases = ElementTree.parse(gates).findall(".//testcase")
+    assert [case.find("failure") is not None for case in cases] == [True, False]
     assert run(*audit, "--fail-on", "suppression").exit_code == 0
     assert run(*audit, "--max-gap", "0.9", "--gap-metric", "nonsense").exit_code == 2
     for nonsense in ("nan", "-1", "5"):

@@ -1,7 +1,19 @@
-"""Pages made of results: text, Markdown, HTML and CSV of any report, and a page that compares audits."""
+"""Pages made of results: text, Markdown, HTML and CSV of any report, a page that compares audits, and gates."""
 
 from fairheads.reports.comparison import comparison_page
+from fairheads.reports.gates import Gate, gap_gate, junit, verdict_gates
 from fairheads.reports.pages import FORMATS, Report, load, render
 from fairheads.results._saving import save_texts
 
-__all__ = ["FORMATS", "Report", "comparison_page", "load", "render", "save_texts"]
+__all__ = [
+    "FORMATS",
+    "Gate",
+    "Report",
+    "comparison_page",
+    "gap_gate",
+    "junit",
+    "load",
+    "render",
+    "save_texts",
+    "verdict_gates",
+]
