@@ -1,6 +1,6 @@
 """How often the verdict is right: every planted class on many data sets, with twins and without.
 
-Run by `make calibrate` (`make calibrate QUICK=1` in ten minutes); resumable: measured data sets are kept in --work, one
+Run by `make calibrate` (`make calibrate QUICK=1` in ten minutes); resumable: what is measured is kept in --work. One
 process a core with one thread each. Writes calibration.json and calibration.png beside this file. Rules were compared
 on data sets with even seeds; what the chosen one does on those with odd seeds stands beside.
 """

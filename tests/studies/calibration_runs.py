@@ -97,7 +97,7 @@ class Bench:
     many_rows: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """One network of the study: what is true of it, and its case for each group beside the reference.
 
@@ -296,23 +296,24 @@ def file_of(bench: Bench, seed: int, work: Path) -> Path:
 
 
 def one_data_set(name: str, seed: int, work: Path, device: str = "cpu") -> tuple[str, int, float]:
-    """Train and measure every class of a bench on one data set; kept on disk, and read from there another time."""
+    """Train and measure every class of a bench on one data set; those that are on disk already are not done again."""
     start = time.perf_counter()
     bench = BENCHES[name]
     file = file_of(bench, seed, work)
-    if not file.exists():
-        with one_thread():
-            setting = _on(device, Setting.drawn(bench.world, ROWS, seed=seed))
-            twins: dict[int, Twins] = {}
-            found = []
-            for entry in bench.entries:
-                planted = entry.build(setting)
-                # Keyed by the setting itself: classes that move to other rows have twins of their own.
-                own = twins.setdefault(id(planted.setting), Twins(planted.setting, bench.twins))
-                found.append(replace(measured(planted, entry, bench, own), device=device))
-        part = file.with_suffix(f".{os.getpid()}")
-        part.write_bytes(pickle.dumps(found))
-        part.replace(file)
+    found = read_data_set(name, seed, work) if file.exists() else []
+    known = {one.name for one in found}
+    wanted = [entry for entry in bench.entries if entry.name not in known]
+    with one_thread():
+        setting = _on(device, Setting.drawn(bench.world, ROWS, seed=seed))
+        twins: dict[int, Twins] = {}
+        for entry in wanted:
+            planted = entry.build(setting)
+            # Keyed by the setting itself: classes that move to other rows have twins of their own.
+            own = twins.setdefault(id(planted.setting), Twins(planted.setting, bench.twins))
+            found.append(replace(measured(planted, entry, bench, own), device=device))
+            part = file.with_suffix(f".{os.getpid()}")
+            part.write_bytes(pickle.dumps(found))
+            part.replace(file)
     return name, seed, time.perf_counter() - start
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from calibration_runs import ALPHA, Bench, Measured
 
 from fairheads.metrics.intervals import clopper_pearson
 from fairheads.pathways.analyze import judged
-from fairheads.pathways.case import Case
 from fairheads.pathways.conditions import KINDS, RULE, Rule, bounds_of, twin_summary
 from fairheads.pathways.routes import threshold_beside
 
@@ -31,9 +31,10 @@ LOUDEST = (
 
 UNDECIDED = ("inconclusive", "not_testable")
 
-METHODS = Rule(erasure_margin=0.02, erasure_share=0.15, beyond_mean=False, reaches_end=False)
 RULES = {
-    "margins .02 and .15 of the gap, no further condition": METHODS,
+    "margins .02 and .15 of the gap, no further condition": Rule(
+        erasure_margin=0.02, erasure_share=0.15, beyond_mean=False, reaches_end=False
+    ),
     "margins .05 and .25": Rule(beyond_mean=False, reaches_end=False),
     "and beyond the twins' mean": Rule(reaches_end=False),
     "and reaching the last layer": RULE,
@@ -50,9 +51,10 @@ effect that their twins lack."""
 Table = dict[str, Any]
 
 
-def verdict_on(cases: Sequence[Case], twins: int | None = None, rule: Rule = RULE) -> str:
+@cache
+def verdict_on(one: Measured, twins: int | None = None, rule: Rule = RULE) -> str:
     """One word for a network, the loudest over its groups, beside the first ``twins`` of its twins."""
-    few = [case if twins is None else replace(case, twins=case.twins[:twins]) for case in cases]
+    few = [case if twins is None else replace(case, twins=case.twins[:twins]) for case in one.cases]
     return min((report.verdict for report in judged(few, ALPHA, rule)), key=LOUDEST.index)
 
 
@@ -71,8 +73,8 @@ def counted(words: Iterable[str], *wanted: str) -> Table:
 
 def class_table(found: Sequence[Measured], twins: int) -> Table:
     """What is said of one class: with all twins, with few and with none."""
-    said = [verdict_on(one.cases) for one in found]
-    alone = [verdict_on(one.cases, 0) for one in found]
+    said = [verdict_on(one) for one in found]
+    alone = [verdict_on(one, 0) for one in found]
     fewer = [k for k in (2, 3, 5, 8) if k < twins]
     return {
         "truth": found[0].truth,
@@ -87,7 +89,7 @@ def class_table(found: Sequence[Measured], twins: int) -> Table:
         "undecided": counted(said, *UNDECIDED),
         "consistent, without twins": counted(alone, "consistent_with_compensating_head"),
         "compensating head, by twins": {
-            str(k): counted([verdict_on(one.cases, k) for one in found], "compensating_head") for k in fewer
+            str(k): counted([verdict_on(one, k) for one in found], "compensating_head") for k in fewer
         },
     }
 
@@ -185,6 +187,7 @@ def tables(bench: Bench, found: Sequence[Measured]) -> Table:
         "twins": bench.twins,
         "rows": max(entry.rows for entry in bench.entries),
         "measured by versions of the code": dict(Counter(one.code for one in found)),
+        "measured on": dict(Counter(one.device for one in found)),
         "summary": summary(found),
         "classes": {name: class_table(those, bench.twins) for name, those in by_name.items()},
         "correlation with the true effect": correlations(found),
@@ -213,7 +216,7 @@ def summary(found: Sequence[Measured]) -> Table:
         kinds.setdefault(kind_of(one), []).append(one)
     result = {}
     for kind, those in kinds.items():
-        said, alone = [verdict_on(one.cases) for one in those], [verdict_on(one.cases, 0) for one in those]
+        said, alone = [verdict_on(one) for one in those], [verdict_on(one, 0) for one in those]
         result[kind] = {
             "classes": len({one.name for one in those}),
             "networks": len(those),
@@ -236,15 +239,13 @@ def rules(found: Sequence[Measured]) -> Table:
     lost = [one for one in found if one.truth == "suppression"]
     return {
         name: {
-            "false heads": counted((verdict_on(one.cases, rule=rule) for one in without), "compensating_head"),
-            "undecided without a head": counted((verdict_on(one.cases, rule=rule) for one in decidable), *UNDECIDED),
-            "heads at full strength": counted((verdict_on(one.cases, rule=rule) for one in whole), "compensating_head"),
-            "all heads": counted((verdict_on(one.cases, rule=rule) for one in heads), "compensating_head"),
-            "suppression": counted(
-                (verdict_on(one.cases, rule=rule) for one in lost), "suppression", "head_or_suppression"
-            ),
+            "false heads": counted((verdict_on(one, rule=rule) for one in without), "compensating_head"),
+            "undecided without a head": counted((verdict_on(one, rule=rule) for one in decidable), *UNDECIDED),
+            "heads at full strength": counted((verdict_on(one, rule=rule) for one in whole), "compensating_head"),
+            "all heads": counted((verdict_on(one, rule=rule) for one in heads), "compensating_head"),
+            "suppression": counted((verdict_on(one, rule=rule) for one in lost), "suppression", "head_or_suppression"),
             "consistent, without twins": counted(
-                (verdict_on(one.cases, 0, rule) for one in without), "consistent_with_compensating_head"
+                (verdict_on(one, 0, rule) for one in without), "consistent_with_compensating_head"
             ),
         }
         for name, rule in RULES.items()
