@@ -69,7 +69,8 @@ def test_planted_networks_stay_on_the_gpu_and_score_as_on_the_cpu(
     assert {tensor.device.type for tensor in tensors} == {"cuda"}
     rows = made.setting.audit_rows(500)
     there, here = scores(made.network, rows), scores(copy.deepcopy(made.network).cpu(), rows)
-    np.testing.assert_allclose(there, here, atol=2e-3 * here.std())
+    # Convolutions round their inputs to 10 bits on a GPU (TF32).
+    np.testing.assert_allclose(there, here, atol=1e-2 * here.std())
 
 
 @needs_cuda
@@ -84,7 +85,7 @@ def test_the_verdict_on_a_gpu_is_the_one_on_the_cpu(setting: Setting) -> None:
     assert (there.verdict, there.missing) == (here.verdict, here.missing)
     for one, other in zip(there.layers, here.layers, strict=True):
         for name in ("swap", "erasure", "equal_merit", "probe_auc", "merit_auc"):
-            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=0.02), name
+            assert getattr(one, name).value == pytest.approx(getattr(other, name).value, abs=0.02), name
     assert there.twins is not None and here.twins is not None
 
 
