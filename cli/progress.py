@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ class Steps:
         now = time.monotonic()
         if step != self._step:
             self.close()
-            self._step, self._begun, self._before, self._drawn = step, now, done, 0.0
+            self._step, self._begun, self._before, self._drawn = step, now, done, -math.inf
             if not self.shown:
                 click.echo(step, err=True)
         if not self.shown or (now - self._drawn < EVERY and done != of):
