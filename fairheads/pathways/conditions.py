@@ -25,8 +25,6 @@ UNITS: dict[Kind, str] = {"swap": "sd of the logit", "erasure": "difference in s
 
 TWINS_MATCHED = "twins trained on the model's rows"
 
-SWAP_MARGIN = 0.1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -49,7 +47,7 @@ class Rule:
         arrives at the end.
     """
 
-    swap_margin: float = SWAP_MARGIN
+    swap_margin: float = 0.1
     erasure_margin: float = 0.05
     erasure_share: float = 0.25
     beyond_mean: bool = True

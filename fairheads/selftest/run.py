@@ -14,7 +14,7 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.pathways import SAMPLE, survey
 from fairheads.pathways.analyze import affordable
 from fairheads.pathways.case import Background
-from fairheads.pathways.conditions import SWAP_MARGIN
+from fairheads.pathways.conditions import RULE
 from fairheads.pathways.pair import Pair, contrasts
 from fairheads.results import SelftestReport
 from fairheads.selftest.bench import Bench, Progress
@@ -154,7 +154,7 @@ def selftest(
         twins=len(bench.twins),
         layers=names,
         alpha=bench.alpha,
-        margin=SWAP_MARGIN,
+        margin=RULE.swap_margin,
         seed=seed,
         verdict=verdict,
         classes=tuple(classes),
