@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from .audited import audited_rows
+from .config import config_option
 from .gates import check_gap, close_gates, gap_options
 from .options import SEED, flips_option, names, table_options, warnings_told, write_list
 from .progress import steps
 from .rows import Columns, bundle_at, model_options, trainable, training_rows
+from .verbosity import say
 
 
 @click.command()
@@ -47,6 +49,7 @@ from .rows import Columns, bundle_at, model_options, trainable, training_rows
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
 @click.option("--fail-on", multiple=True, metavar="VERDICT", help="Exit with 3 if any group has this verdict.")
 @gap_options
+@config_option
 def audit(
     model: Path,
     source: str,
@@ -84,9 +87,14 @@ def audit(
     fairheads audit models/plain --data people.csv --label hired --group sex --group-input gender
     fairheads audit net.pt2 --data numbers.csv --label hired --group sex --outcome sigmoid
     fairheads audit net.safetensors --factory nets:build --data rows.npz --label y --group group
+    fairheads audit net.pt2 --data folder/ --label hired --group sex --sample 5000   # a quick look
 
     On the table that MODEL was trained on, the rows of its held-out split are audited. Without twins the strongest
     finding is consistent_with_compensating_head.
+
+    --data may be of any length, and a folder of tables: large ones are read again in every pass, and never held.
+    Decisions are counted on all rows, interventions run on 20,000. With --out an audit that was killed goes on where
+    it was when it is started again, and ends with the same report.
 
     MODEL is a folder that fairheads saved, or any other saved model: .pt2 of torch.export, .onnx, .skops, a folder of
     transformers, or weights with --factory. No pickle is executed, and no other code but that of --factory and
@@ -168,7 +176,7 @@ def audit(
             who = flips_csv(report, audited, rows.data, factory=factory, outcome=outcome)
     if out is not None:
         for file in report.save(out):
-            click.echo(f"wrote {file}", err=True)
+            say(f"wrote {file}")
     write_list(list_flips, who)
     if sums is not None:
         forget(sums)
