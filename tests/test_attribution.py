@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from fairheads.activations import TorchNetwork
 from fairheads.constraints import demographic_parity
 from fairheads.data import Dataset
-from fairheads.errors import ConfigError
 from fairheads.nets import MLP, ResNet
 from fairheads.pathways.attribution import (
     TOLERANCE,
@@ -209,14 +208,3 @@ def test_standard_errors_refit_the_contrast_and_match_whole_refits() -> None:
     gradient = path_gradients(network, sample, name, made.swap).gradient
     held = [attributed(sample, made, gradient, -1, sample.without(b)) for b in range(JACKKNIFE_BLOCKS)]
     assert np.median(jackknife_se(np.array(held))[large] / exact[large]) < 0.8
-
-
-def test_a_network_without_gradients_is_refused() -> None:
-    class Closed(TorchNetwork):
-        gradients = False
-
-    data = synthetic(600, seed=1)
-    network = Closed(trained())
-    sample = collect(network, data, data.group == 1, network.layers(), 0)
-    with pytest.raises(ConfigError, match="gradients"):
-        attribute_layers(network, sample, -1)

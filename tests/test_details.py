@@ -72,18 +72,29 @@ def test_a_dead_twin_costs_no_detail() -> None:
     assert report.units is not None and report.routing is not None
 
 
-def test_a_network_without_gradients_is_described_as_far_as_that_goes() -> None:
+def test_a_network_without_gradients_is_described_alike() -> None:
     twins = [WithoutGradients(trained(100 + i)) for i in range(3)]
     report = described(WithoutGradients(trained(1, 10.0)), *twins)
-    assert report.units is None and report.routing is None
-    assert report.two_heads is not None and report.recovery is not None and report.reading is not None
+    assert report.missing == {} and report.reading is not None and report.reading.method == "occlusion"
     assert report.verdict == whole().verdict
+    assert report.units is not None and whole().units is not None
+    assert report.units.discovered == () or {(u.layer, u.unit) for u in report.units.discovered} == {
+        (u.layer, u.unit) for u in whole().units.discovered
+    }
+    np.testing.assert_allclose(
+        [unit.value for unit in report.units.every], [unit.value for unit in whole().units.every], atol=0.003
+    )
+    assert report.routing is not None and whole().routing is not None
+    assert report.routing.routed == whole().routing.routed
 
 
-def test_twins_without_gradients_are_left_out_of_units_and_routes() -> None:
+def test_twins_without_gradients_are_twins_all_the_same() -> None:
     report = described(trained(1, 10.0), trained(100), trained(101), trained(102), WithoutGradients(trained(103)))
-    assert report.units is not None and report.units.twins == 3
-    assert report.twins is not None and report.twins.n == 4
+    other = described(trained(1, 10.0), trained(100), trained(101), trained(102), trained(103))
+    assert report.units is not None and report.units.twins == 4 and report.routing is not None
+    for here, there in zip(report.units.layers, other.units.layers, strict=True):
+        np.testing.assert_allclose(here.largest_in_twins, there.largest_in_twins, atol=0.003)
+    assert report.twins == other.twins
 
 
 def test_a_table_too_wide_to_attribute_has_no_reading_and_all_else() -> None:

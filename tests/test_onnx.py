@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -191,18 +192,22 @@ def test_pathways_are_those_of_the_torch_network() -> None:
 
     with_gradients = analyze_pathways(theirs[0], data, twins=theirs[1:], details=False)["B"]
     for network in theirs:
-        network.gradients = False  # what needs them is left out, in both
+        network.gradients = False  # both are run on
     here, there = reported(ours), reported(theirs)
     assert here.keys() == there.keys() and len(here) > 400
     assert here["/evidence/0/passed"] is not None
     for path, value in here.items():
         if isinstance(value, float):
-            assert value == pytest.approx(there[path], abs=1e-5), path
+            bound = path.endswith(("low", "high", "se"))  # refits run short steps, which scale up what scores round
+            near = 1e-4 * max(1, abs(value)) if bound else 1e-5
+            assert value == pytest.approx(there[path], abs=near, nan_ok=True), path
+        elif isinstance(value, str):  # what is written of bounds may round otherwise
+            assert re.sub(r"\d+\.\d+", "#", value) == re.sub(r"\d+\.\d+", "#", there[path]), path
         else:
             assert value == there[path], path
     assert here["/verdict"] == with_gradients.verdict
     assert here["/effect/value"] == pytest.approx(with_gradients.effect.value, abs=1e-5)
-    assert here["/effect/low"] == pytest.approx(with_gradients.effect.low, abs=0.05)
+    assert here["/effect/low"] == pytest.approx(with_gradients.effect.low, abs=1e-4)
     other = numbers(analyze_pathways(theirs[1], data, details=False)["B"].to_dict())
     assert abs(other["/effect/value"] - here["/effect/value"]) > 1e-3  # another network has another report
 

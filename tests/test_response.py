@@ -13,10 +13,11 @@ from torch import nn
 from fairheads.activations import TorchNetwork
 from fairheads.constraints import demographic_parity
 from fairheads.nets import MLP
+from fairheads.pathways import measure
 from fairheads.pathways.effects import shifts
 from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.intervals import jackknife_se
-from fairheads.pathways.measure import measure_layer
+from fairheads.pathways.measure import LayerMeasure, measure_layer
 from fairheads.pathways.response import response_near, shifted_gradients
 from fairheads.pathways.sample import collect, shifted_scores
 from fairheads.planted import synthetic
@@ -35,6 +36,19 @@ def trained(activation: str, weight: float) -> MLP:
     return net
 
 
+def measured(network: TorchNetwork, rows: int, names: tuple[str, ...], name: str) -> LayerMeasure:
+    data = synthetic(rows, seed=1)
+    member = data.group == 1
+    return measure_layer(network, collect(network, data, member, names, 0), name, member, -1)
+
+
+def run_on(network: TorchNetwork, *at: object) -> LayerMeasure:
+    """With every replicate run on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "_by_derivative", lambda *_: None)
+        return measured(network, *at)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("activation", "weight"),
     [
@@ -44,20 +58,30 @@ def trained(activation: str, weight: float) -> MLP:
     ],
 )
 def test_standard_errors_are_those_of_running_on(activation: str, weight: float) -> None:
-    net, data = trained(activation, weight), synthetic(4000, seed=1)
-    member = data.group == 1
+    net = trained(activation, weight)
     names = TorchNetwork(net).layers()
     for name in names:
-        near, exact = (
-            measure_layer(network, collect(network, data, member, names, 0), name, member, -1)
-            for network in (TorchNetwork(net), WithoutGradients(net))
-        )
+        near, exact = measured(TorchNetwork(net), 4000, names, name), run_on(TorchNetwork(net), 4000, names, name)
         assert near.point == pytest.approx(exact.point, abs=1e-6)
         for quantity in ("swap", "erasure", "flips"):
             here, there = (m.column(quantity) for m in (near, exact))
             np.testing.assert_allclose(here, there, atol=0.003)
             np.testing.assert_allclose(jackknife_se(here[:, None]), jackknife_se(there[:, None]), rtol=0.03)
             assert jackknife_se(there[:, None])[0] > 0.002  # there is something to compare
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_short_steps_are_the_derivative_where_there_are_no_gradients(activation: str) -> None:
+    net = trained(activation, 10.0)
+    names = TorchNetwork(net).layers()
+    for name in names[:2]:
+        near, steps, exact = (
+            way(kind(net), 2000, names, name)
+            for way, kind in ((measured, TorchNetwork), (measured, WithoutGradients), (run_on, TorchNetwork))
+        )
+        assert steps.point == pytest.approx(near.point, abs=1e-6)
+        apart = [np.abs(near.column("swap") - other.column("swap")).max() for other in (steps, exact)]
+        assert apart[0] < 2e-5 < 1e-4 < apart[1]
 
 
 def test_a_response_is_exact_at_its_move_and_of_first_order_around_it() -> None:
@@ -109,11 +133,13 @@ class Cut(Steps):
 
 @pytest.mark.parametrize("kind", [Steps, Cut])
 def test_where_the_derivative_is_no_guide_every_replicate_is_run_on(kind: type[Steps]) -> None:
-    net, data = kind(trained("relu", 10.0)), synthetic(2000, seed=1)
-    member = data.group == 1
-    near, exact = (
-        measure_layer(network, collect(network, data, member, ["act"], 0), "act", member, -1)
-        for network in (TorchNetwork(net), WithoutGradients(net))
-    )
+    net = kind(trained("relu", 10.0))
+    near, exact = (way(TorchNetwork(net), 2000, ("act",), "act") for way in (measured, run_on))
     np.testing.assert_array_equal(near.replicates, exact.replicates)
     assert jackknife_se(exact.replicates).min() >= 0 and jackknife_se(near.column("swap")[:, None])[0] > 0.005
+
+
+def test_where_short_steps_are_no_guide_every_replicate_is_run_on() -> None:
+    net = Steps(trained("relu", 10.0))
+    steps, exact = (way(WithoutGradients(net), 2000, ("act",), "act") for way in (measured, run_on))
+    np.testing.assert_array_equal(steps.replicates, exact.replicates)

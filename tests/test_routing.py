@@ -235,13 +235,6 @@ def test_without_twins_no_routing_is_said_and_other_layers_are_refused() -> None
     with pytest.raises(ConfigError, match="layers"):
         routing_report(experts(), [twins()[0][:2]], group="B", reference="A")
 
-    class Closed(TorchNetwork):
-        gradients = False
-
-    _, sample = sampled(trained(1), n=600)
-    with pytest.raises(ConfigError, match="gradients"):
-        route_layers(Closed(trained(1)), sample)
-
 
 @pytest.mark.parametrize("routed", [True, False])
 def test_the_report_says_shows_and_saves_itself(routed: bool) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.data import Batch, blocks
-from fairheads.errors import ConfigError
+from fairheads.data import blocks
 from fairheads.pathways.effects import Shifts, shifts
 from fairheads.pathways.fits import Fits, LayerData
 from fairheads.pathways.intervals import jackknife_se
-from fairheads.pathways.response import shifted_gradients
+from fairheads.pathways.response import has_gradients, shifted_gradients
 from fairheads.pathways.sample import Mask, Sample, shifted_scores
+from fairheads.pathways.steps import taken, walked, walked_rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,11 +49,14 @@ class PathGradients:
         At the end of the path.
     error : array (n,)
         ``shift . gradient`` minus the change of the score: 0 where the integral is exact.
+    rows : array (n,) of bool
+        Those whose gradient was looked for: all of them, where the network has gradients.
     """
 
     gradient: Moves
     score: Floats
     error: Floats
+    rows: Mask
 
 
 def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -> PathGradients:
@@ -63,43 +66,57 @@ def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -
     standard deviations of the logit, or less where rows err to the same side (`CLOSER`, `TOLERANCE`). A path on which
     no unit bends needs one node, one on which a unit saturates more.
 
+    Where the network has no gradients, one unit after another walks its part of the path, and the slope of its steps is
+    its mean gradient: exact as they add up, on the rows of `fairheads.pathways.steps.walked_rows` alone.
+
     Parameters
     ----------
     network : Network
-        With gradients.
     sample : Sample
     layer : str
     shift : array (n, units)
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
     """
-    if not network.gradients:
-        raise ConfigError("units can be told apart only in a network that has gradients; this one has none.")
     end = shifted_scores(network, sample, layer, shift)
     change, sd = end - sample.score, float(sample.score.std())
+    if not has_gradients(network, sample, layer):
+        rows = walked_rows(sample, shift.shape[1])
+        slope = walked(network, sample, layer, _ways(sample, shift), rows)
+        return PathGradients(slope, end, np.where(rows, _summed(shift, slope) - change, 0.0), rows)
+    every = np.ones(len(sample), bool)
     gradient, error = np.zeros_like(shift), np.zeros(len(sample))
     moved = shift.any(1)
     rows, sides = np.arange(len(sample)), (moved & sample.member, moved & ~sample.member)
     if not moved.any():
-        return PathGradients(shifted_gradients(network, sample, layer, shift)[1], end, error)
+        return PathGradients(shifted_gradients(network, sample, layer, shift)[1], end, error, every)
     for nodes in NODES:
         gradient[rows] = _mean_gradient(network, sample, layer, shift, rows, nodes)
-        error[rows] = np.einsum("nu,nu->n", shift[rows], gradient[rows], dtype=np.float64) - change[rows]
+        error[rows] = _summed(shift[rows], gradient[rows]) - change[rows]
         on_average = max(abs(float(error[side].mean())) for side in sides if side.any())
         closer = CLOSER if nodes == NODES[0] else TOLERANCE
         rows = rows[np.abs(error[rows]) > sd * (closer if on_average > sd * TOLERANCE else COMPLETE)]
         if not len(rows):
             break
-    return PathGradients(gradient, end, error)
+    return PathGradients(gradient, end, error, every)
+
+
+def _ways(sample: Sample, shift: Moves) -> Moves:
+    """The shift, and for rows that have none the mean of their side: refits may move them, and ask for their slopes."""
+    ways, moved = shift.copy(), shift.any(1)
+    for side in (sample.member, ~sample.member):
+        if (side & moved).any():
+            ways[side & ~moved] = shift[side & moved].mean(0)
+    return ways
+
+
+def _summed(shift: Moves, gradient: Moves) -> Floats:
+    """``shift . gradient`` of every row, (n,)."""
+    return np.asarray(np.einsum("nu,nu->n", shift, gradient, dtype=np.float64))
 
 
 def _mean_gradient(network: Network, sample: Sample, layer: str, shift: Moves, rows: Ints, nodes: int) -> Moves:
     places, weights = np.polynomial.legendre.leggauss(nodes)
     found, start = [], 0
-    for batch in blocks(_taken(sample, rows)):
+    for batch in blocks(taken(sample, rows)):
         part = shift[rows[start : start + len(batch)]]
         total = np.zeros(part.shape)
         for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
@@ -107,16 +124,6 @@ def _mean_gradient(network: Network, sample: Sample, layer: str, shift: Moves, r
         found.append(total.astype(np.float32))
         start += len(batch)
     return np.concatenate(found)
-
-
-def _taken(sample: Sample, rows: Ints) -> Iterator[Batch]:
-    """The batches of the sample with only these rows (ascending) left."""
-    start = 0
-    for batch in sample.batches:
-        here = rows[(rows >= start) & (rows < start + len(batch))] - start
-        if len(here):
-            yield batch if len(here) == len(batch) else batch.take(here)
-        start += len(batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +139,10 @@ class UnitAttributions:
         Delete-block standard errors that refit merit readout, bins and contrast, and hold the gradients along the
         paths. NaN where nothing was refitted.
     effect : float
-        The layer's turned swap effect.
+        The layer's turned swap effect, on the rows that were attributed.
     completeness : float
-        Sum of the values minus the effect: at most `TOLERANCE` in size, or the integral was too coarse.
+        Sum of the values minus the effect: at most `TOLERANCE` in size, or the integral was too coarse. Of a network
+        without gradients 0 but for the rounding of its scores.
     """
 
     layer: str
@@ -167,21 +175,17 @@ def attribute_units(
     groups in the row's merit bin b. Unit j of row i gets ``delta_bj * integral of dscore_i/dh_j`` along it; reported is
     the mean over the rows whose bin has both groups, times ``-sign``, in sd of the logit.
 
+    Where the network has no gradients the integral is replaced by exact steps, on fewer rows: `path_gradients`.
+
     Parameters
     ----------
     network : Network
-        With gradients.
     sample : Sample
     layer : LayerData
     refits : sequence of Fits
         Of `every_fit`; the first alone gives no standard errors, and costs less.
     sign : int
         Sign of the base-rate gap, group minus reference.
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
 
     References
     ----------
@@ -194,14 +198,14 @@ def attribute_units(
     """
     made = shifts(sample, layer, refits[0])
     path = path_gradients(network, sample, layer.name, made.swap)
-    value = attributed(sample, made, path.gradient, sign)
+    value = attributed(sample, made, path.gradient, sign, path.rows)
     replicates = [
-        attributed(sample, shifts(sample, layer, fits), path.gradient, sign, sample.without(left_out))
+        attributed(sample, shifts(sample, layer, fits), path.gradient, sign, path.rows & sample.without(left_out))
         for left_out, fits in enumerate(refits[1:])
     ]
     toward = np.where(sample.member, -1.0, 1.0)
-    sd = float(sample.score.std()) or float("nan")
-    moved = made.covered
+    sd = float(sample.score[path.rows].std()) or float("nan")
+    moved = made.covered & path.rows
     effect = -sign * float((toward * (path.score - sample.score))[moved].mean()) / sd if moved.any() else float("nan")
     return UnitAttributions(
         layer=layer.name,

@@ -19,7 +19,6 @@ from fairheads.pathways.neutralise import Neutralised, neutralise_units
 from fairheads.pathways.pair import Pair
 from fairheads.pathways.reads import head_reading
 from fairheads.pathways.recovery import recovery
-from fairheads.pathways.response import no_gradients
 from fairheads.pathways.routes import routing_report
 from fairheads.pathways.routing import LayerRouting, route_layer
 from fairheads.pathways.sample import Sample, collect
@@ -36,7 +35,7 @@ DETAIL_ROWS = 5_000
 @dataclass(frozen=True, eq=False)
 class _Shown:
     """What a network shows of what is described: its score, units and routes of every layer, the pathway neutralised at
-    one, and that layer with its fits. ``ungraded`` says why there are no units and routes."""
+    one, and that layer with its fits."""
 
     sample: Sample
     layer: LayerData
@@ -44,7 +43,6 @@ class _Shown:
     units: tuple[UnitAttributions, ...]
     neutralised: tuple[Neutralised, ...]
     routes: tuple[LayerRouting, ...]
-    ungraded: str | None
 
     @classmethod
     def of(
@@ -52,22 +50,16 @@ class _Shown:
     ) -> _Shown:
         """Layer by layer, so that the products of one layer's units are held at a time."""
         sample = collect(network, pair.data, pair.member, names, pair.seed)
-        units, routes, neutralised, ungraded = [], [], [], None
+        units, routes, neutralised = [], [], []
         for name in names:
             layer = LayerData.of(sample, name, sample.activations[name], pair.control)
             fits = every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
-            if name == place:
-                chosen = layer, fits
-            ungraded = ungraded or no_gradients(network, sample, name)
-            if ungraded is not None:
-                continue
             units.append(attribute_units(network, sample, layer, fits, pair.sign))
             routes.append(route_layer(network, sample, layer, fits))
             if name == place:
+                chosen = layer, fits
                 neutralised.append(neutralise_units(network, sample, layer, fits, pair.sign, direction))
-        if ungraded is not None:
-            units, routes, neutralised = [], [], []
-        return cls(sample, *chosen, tuple(units), tuple(neutralised), tuple(routes), ungraded)
+        return cls(sample, *chosen, tuple(units), tuple(neutralised), tuple(routes))
 
 
 def checked_flip(flip: PairGenerator | Sequence[str], pair: Pair) -> PairGenerator:
@@ -99,7 +91,7 @@ def described(
     """The report with its details: they are described beside the same in the twins, and no verdict rests on them.
 
     At most `DETAIL_ROWS` of the pair's rows are used. A detail that cannot be had is left out, and ``missing`` says
-    why; twins without gradients are no part of what needs them. A network that could not be judged has no details.
+    why. A network that could not be judged has no details.
 
     Parameters
     ----------
@@ -117,10 +109,11 @@ def described(
         shown = _Shown.of(twin, few, names, place, direction, intervals=False)
         strengths.append(strength_of(shown.sample, shown.layer, shown.fits[0], few.sign))
         scores.append(shown.sample.score)
-        others += [(shown.units, shown.neutralised, shown.routes)] if shown.units else []
+        others.append(shown)
     sample = own.sample
     head_taken_out, reading = _recovery(sample, own.layer, own.fits[0], scores), _reading(network, few, place)
-    told = {"recovery": head_taken_out, "reading": reading, "units": own.ungraded, "routing": own.ungraded}
+    told = {"recovery": head_taken_out, "reading": reading}
+    group, reference = few.names
     found = replace(
         report,
         two_heads=two_head_fit(sample, own.layer, own.fits, few, twin_scores=scores, twin_strengths=strengths),
@@ -130,25 +123,19 @@ def described(
         if flip is None
         else counterfactual_effect(network, sample, flip, few, layers={place: own.fits}),
         missing={name: why for name, why in told.items() if isinstance(why, str)},
-    )
-    if own.ungraded is not None:
-        return with_details(found)
-    group, reference = few.names
-    found = replace(
-        found,
         units=unit_report(
             own.units,
-            [units for units, _, _ in others],
+            [twin.units for twin in others],
             group=group,
             reference=reference,
             neutralised=own.neutralised,
-            neutralised_twins=[neutralised for _, neutralised, _ in others],
+            neutralised_twins=[twin.neutralised for twin in others],
             direction=direction,
             n=len(sample),
         ),
         routing=routing_report(
             own.routes,
-            [routes for _, _, routes in others],
+            [twin.routes for twin in others],
             group=group,
             reference=reference,
             alpha=report.alpha,

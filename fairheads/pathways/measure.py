@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fairheads.activations import Network
 from fairheads.data import Dataset
-from fairheads.errors import ConfigError
 from fairheads.metrics import merit_bins, stratified_difference
 from fairheads.pathways.effects import (
     FINE_BINS,
@@ -26,7 +25,7 @@ from fairheads.pathways.effects import (
 from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit
 from fairheads.pathways.pair import Pair, at_most
 from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
-from fairheads.pathways.response import shifted_gradients
+from fairheads.pathways.response import has_gradients, response_near, shifted_gradients
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, scores, shifted_scores
 from fairheads.results import MeritCurve
 
@@ -120,8 +119,8 @@ def refitted_effects(network: Network, sample: Sample, layer: LayerData) -> Refi
     """Both interventions with their replicates.
 
     Replicates follow the response's derivative about the full fit's moves instead of running on: standard errors are
-    those of running on to within 3 % (tests/test_response.py), for a tenth of the passes. One replicate is run on to
-    make sure; where the derivative is no guide, or cannot be had, all are.
+    those of running on to within 3 % (tests/test_response.py), for a tenth of the passes where the network has
+    gradients. One replicate is run on to make sure; where the derivative is no guide, all are.
     """
     fits = every_fit(sample, layer)
     full = shifts(sample, layer, fits[0])
@@ -143,12 +142,20 @@ def _by_derivative(
     network: Network, sample: Sample, layer: LayerData, fits: Sequence[Fits], full: Shifts
 ) -> list[Scored] | None:
     """The scores of the full fit, then those of every replicate to first order; None where that is no guide."""
-    if not network.gradients:
-        return None
-    try:
-        at = [shifted_gradients(network, sample, layer.name, by) for by in (full.swap, full.erasure)]
-    except ConfigError:  # the network cuts the graph
-        return None
+    by = _by_gradients if has_gradients(network, sample, layer.name) else _by_steps
+    scored = by(network, sample, layer, fits, full)
+    exact = _run_on(network, sample, layer, shifts(sample, layer, fits[1]))
+    for kind in (1, 2):
+        told, is_, was = (np.asarray(each[kind]) for each in (scored[1], exact, scored[0]))
+        if np.linalg.norm(told - is_) > CLOSE * np.linalg.norm(is_ - was) + 1e-6 * np.linalg.norm(was):
+            return None
+    return scored
+
+
+def _by_gradients(
+    network: Network, sample: Sample, layer: LayerData, fits: Sequence[Fits], full: Shifts
+) -> list[Scored]:
+    at = [shifted_gradients(network, sample, layer.name, by) for by in (full.swap, full.erasure)]
     slopes = at[0][1], at[1][1]
     start = along(sample, layer, fits[0], full.placed, *slopes)
     scored: list[Scored] = [(full.placed, at[0][0], at[1][0])]
@@ -157,12 +164,13 @@ def _by_derivative(
         there = along(sample, layer, fit, placed, *slopes)
         swapped, erased = (score + b - a for (score, _), a, b in zip(at, start, there, strict=True))
         scored.append((placed, swapped, erased))
-    exact = _run_on(network, sample, layer, shifts(sample, layer, fits[1]))
-    for kind in (1, 2):
-        told, is_, was = (np.asarray(each[kind]) for each in (scored[1], exact, scored[0]))
-        if np.linalg.norm(told - is_) > CLOSE * np.linalg.norm(is_ - was) + 1e-6 * np.linalg.norm(was):
-            return None
     return scored
+
+
+def _by_steps(network: Network, sample: Sample, layer: LayerData, fits: Sequence[Fits], full: Shifts) -> list[Scored]:
+    swapped, erased = (response_near(network, sample, layer.name, by) for by in (full.swap, full.erasure))
+    every = (full, *(shifts(sample, layer, fit) for fit in fits[1:]))
+    return [(made.placed, swapped(made.swap), erased(made.erasure)) for made in every]
 
 
 def measure_layer(network: Network, sample: Sample, name: str, control: Mask, sign: int) -> LayerMeasure:

@@ -61,7 +61,6 @@ def neutralise_units(
     Parameters
     ----------
     network : Network
-        With gradients.
     sample : Sample
     layer : LayerData
     refits : sequence of Fits
@@ -70,11 +69,6 @@ def neutralise_units(
         Sign of the base-rate gap, group minus reference.
     direction : int
         1 neutralises units that push against the base-rate gap, -1 those that push along it.
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
 
     Notes
     -----
@@ -124,7 +118,7 @@ def _moves(
     chosen = []
     for fold in (0, 1):
         chooses, moved = (sample.fold != fold) & sample.without(left_out), sample.fold == fold
-        pushes = attributed(sample, own, path.gradient, sign, rows=chooses)
+        pushes = attributed(sample, own, path.gradient, sign, rows=chooses & path.rows)
         first = np.argsort(-pushes, kind="stable")[: int(np.ceil(SHARE * layer.units))]
         units = np.sort(first[pushes[first] > 0])
         chosen.append(units)

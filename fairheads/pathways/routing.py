@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.errors import ConfigError
 from fairheads.pathways.effects import merit_of
 from fairheads.pathways.fits import BINS, Fits, LayerData
 from fairheads.pathways.readout import BinMeans
-from fairheads.pathways.response import response_near, shifted_gradients
+from fairheads.pathways.response import has_gradients, response_near, shifted_gradients
 from fairheads.pathways.sample import Mask, Sample
+from fairheads.pathways.steps import slopes, walked_rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,7 +107,30 @@ class _Taken:
     chosen: tuple[Chosen, Chosen]
 
 
-def _taken(sample: Sample, layer: LayerData, fits: Fits, contribution: Moves, left_out: int | None = None) -> _Taken:
+@dataclass(frozen=True, eq=False)
+class _Contributions:
+    """Gradient times activation of every unit, (n, units), in the rows where it was looked for."""
+
+    values: Moves
+    rows: Mask
+
+    @classmethod
+    def of(cls, network: Network, sample: Sample, layer: LayerData) -> _Contributions:
+        if has_gradients(network, sample, layer.name):
+            gradient = shifted_gradients(network, sample, layer.name, np.zeros_like(layer.h))[1]
+            return cls(gradient * layer.h, np.ones(len(sample), bool))
+        rows = walked_rows(sample, layer.units)
+        return cls(slopes(network, sample, layer, rows) * layer.h, rows)
+
+    def shares(self, member: Mask, among: Mask) -> Floats:
+        """As `contribution_shares` says, of these rows."""
+        rows = self.rows & among
+        return contribution_shares(self.values[rows], member[rows])
+
+
+def _taken(
+    sample: Sample, layer: LayerData, fits: Fits, contribution: _Contributions, left_out: int | None = None
+) -> _Taken:
     """Units and their means are those of one fold, the rows that are moved those of the other."""
     merit, covered = merit_of(sample, layer, fits), np.zeros(len(sample), bool)
     moves = (np.zeros_like(layer.h), np.zeros_like(layer.h))
@@ -119,7 +142,7 @@ def _taken(sample: Sample, layer: LayerData, fits: Fits, contribution: Moves, le
         common = (means.sums / np.maximum(means.counts, 1)[:, :, None]).mean(1)
         which = np.searchsorted(fit.edges, merit[rows])
         covered[rows] = fit.enough[which]
-        shares = contribution_shares(contribution[fitted], sample.member[fitted])
+        shares = contribution.shares(sample.member, fitted)
         chosen.append((most_tilted(shares, 0), most_tilted(shares, 1)))
         for move, units in zip(moves, chosen[-1], strict=True):
             here = np.ix_(rows, units)
@@ -149,16 +172,12 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
     Parameters
     ----------
     network : Network
-        With gradients.
+        Where it has no gradients, slopes over small steps take their place, on the rows of
+        `fairheads.pathways.steps.walked_rows`.
     sample : Sample
     layer : LayerData
     refits : sequence of Fits
         Of `every_fit`; the first alone gives no replicates, and costs less.
-
-    Raises
-    ------
-    ConfigError
-        If the network has no gradients.
 
     Notes
     -----
@@ -167,10 +186,7 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
 
     Replicates choose the units and fit their means anew and follow the response's derivative, as those of the swap do.
     """
-    if not network.gradients:
-        raise ConfigError("routing can be seen only in a network that has gradients; this one has none.")
-    _, gradient = shifted_gradients(network, sample, layer.name, np.zeros_like(layer.h))
-    contribution = gradient * layer.h
+    contribution = _Contributions.of(network, sample, layer)
     full = _taken(sample, layer, refits[0], contribution)
     responses = [response_near(network, sample, layer.name, move) for move in full.moves]
 
@@ -184,7 +200,7 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
         dissociation(measured(_taken(sample, layer, fits, contribution, left_out), left_out))
         for left_out, fits in enumerate(refits[1:])
     ]
-    shares = contribution_shares(contribution, sample.member)
+    shares = contribution.shares(sample.member, sample.without(None))
     first, second = full.chosen
     both = [np.intersect1d(first[group], second[group]) for group in (0, 1)]
     return LayerRouting(
