@@ -9,6 +9,7 @@ import click
 
 from .options import SEED, counted, flips_option, table_options, warnings_told, write_list
 from .rows import Columns, Rows, model_options, rows_of
+from .verbosity import say
 
 if TYPE_CHECKING:
     from fairheads.activations import Outcome
@@ -105,11 +106,11 @@ def compare(
             words = [f"{len(next(iter(rows.values()))):,} rows"]
         if audited:
             told += _audited(opened, rows, told, seed)
-        click.echo(f"comparing {len(opened)} models on {words[0]}", err=True)
+        say(f"comparing {len(opened)} models on {words[0]}")
         report = run(opened, rows, audits=told, gap_metric=gap_metric, split=words[0], notes=left_out)
     write_list(list_flips, "" if list_flips is None else report.changed_csv())
     for file in () if out is None else report.save(out):
-        click.echo(f"wrote {file}", err=True)
+        say(f"wrote {file}")
     click.echo(render(report, form), nl=False)
 
 

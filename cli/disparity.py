@@ -9,6 +9,7 @@ import click
 
 from .gates import check_gap, close_gates, gap_options
 from .options import SEED, names, rows_read
+from .verbosity import say
 
 if TYPE_CHECKING:
     from fairheads.reports import Report
@@ -258,5 +259,5 @@ def _print(report: Report, out: Path | None, form: str) -> None:
     shown = render(report, form)
     if out is not None:
         for file in report.save(out):
-            click.echo(f"wrote {file}", err=True)
+            say(f"wrote {file}")
     click.echo(shown, nl=False)

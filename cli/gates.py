@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .verbosity import say
+
 if TYPE_CHECKING:
     from fairheads.reports import Gate
 
@@ -61,10 +63,10 @@ def close_gates(gates: Sequence[Gate], *, any_set: bool, file: Path | None, suit
 
     if file is not None:
         save_texts(file.parent, {file.name: junit(gates, suite=suite)})
-        click.echo(f"wrote {file}", err=True)
+        say(f"wrote {file}")
     failed = [gate.short for gate in gates if not gate.met]
     if failed:
         click.echo(f"Gate not met: {'; '.join(failed)}", err=True)
         raise click.exceptions.Exit(EXIT_GATE)
     if any_set:
-        click.echo("Gates met.", err=True)
+        say("Gates met.")

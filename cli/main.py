@@ -18,6 +18,7 @@ from .merge import merge
 from .render import render
 from .selftest import selftest
 from .train import train
+from .verbosity import measured, verbosity_options
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -43,14 +44,15 @@ def fairheads() -> None:
 
 
 for command in (demo, train, audit, compare, merge, disparity, selftest, render):
-    fairheads.add_command(command)
+    fairheads.add_command(verbosity_options(command))
 
 
 def main() -> None:
     """Run the command line; a user sees one line for an error, never a traceback."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of one thread beat one of two, and stall less
     try:
-        code = fairheads.main(standalone_mode=False)
+        with measured():
+            code = fairheads.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import opened, table_options
+from .verbosity import say
 
 if TYPE_CHECKING:
     from fairheads.data import Dataset, Table
@@ -115,9 +116,9 @@ def merge(
     )
     shown = render(made.report, form)
     save_bundle(made.bundle, out, overwrite=overwrite)
-    click.echo(f"saved {out}", err=True)
+    say(f"saved {out}")
     for file in () if report is None else made.report.save(report):
-        click.echo(f"wrote {file}", err=True)
+        say(f"wrote {file}")
     click.echo(shown, nl=False)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .verbosity import is_quiet, say
+
 if TYPE_CHECKING:
     from fairheads.data import Table
 
@@ -47,7 +49,7 @@ def write_list(file: Path | None, text: str) -> None:
 
     if file is not None:
         save_texts(file.parent, {file.name: text})
-        click.echo(f"wrote {file}", err=True)
+        say(f"wrote {file}")
 
 
 SEED = click.IntRange(0, 2**32 - 1)
@@ -70,6 +72,9 @@ def names(text: str | None) -> tuple[str, ...]:
 @contextmanager
 def counted(label: str, total: int) -> Iterator[Callable[..., None]]:
     """A bar on standard error that counts to ``total``; on anything but a terminal one line that names the step."""
+    if is_quiet():
+        yield lambda done, *_rest: None
+        return
     with click.progressbar(length=total, label=label, file=sys.stderr, width=24) as bar:
 
         def tell(done: int, *_rest: object) -> None:
@@ -100,9 +105,9 @@ def warnings_told() -> Iterator[None]:
 @contextmanager
 def rows_read(label: str) -> Iterator[Callable[[int], None]]:
     """How many rows were read, on standard error; on anything but a terminal one line that names the step."""
-    shown = sys.stderr.isatty()
+    shown = sys.stderr.isatty() and not is_quiet()
     if not shown:
-        click.echo(label, err=True)
+        say(label)
 
     def tell(rows: int) -> None:
         if shown:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import click
 
+from .verbosity import is_quiet, say
+
 EVERY = 0.2
 """Seconds between two drawings of the line."""
 
@@ -27,7 +29,7 @@ class Steps:
             self.close()
             self._step, self._begun, self._before, self._drawn = step, now, done, -math.inf
             if not self.shown:
-                click.echo(step, err=True)
+                say(step)
         if not self.shown or (now - self._drawn < EVERY and done != of):
             return
         self._drawn, self._open = now, True
@@ -49,7 +51,7 @@ class Steps:
 @contextmanager
 def steps() -> Iterator[Steps]:
     """The progress of a command on standard error."""
-    told = Steps(shown=sys.stderr.isatty())
+    told = Steps(shown=sys.stderr.isatty() and not is_quiet())
     try:
         yield told
     finally:

@@ -10,6 +10,7 @@ import click
 
 from .options import SEED, counted, names, table_options, warnings_told
 from .rows import Columns, Rows, bundle_at, model_options, rows_of, trainable, training_rows
+from .verbosity import say
 
 if TYPE_CHECKING:
     from fairheads.data import Dataset
@@ -103,7 +104,7 @@ def selftest(
             twins = replace(twins, progress=None)
         else:
             twins = [open_model(twin, factory=None if twin.is_dir() else factory) for twin in twin_paths]
-        click.echo(f"auditing {rows.words}", err=True)
+        say(f"auditing {rows.words}")
         with counted("planting and auditing", 100) as tell:
             report = run(
                 open_model(model, factory=factory) if bundle is None else bundle,
@@ -120,7 +121,7 @@ def selftest(
             )
     if out is not None:
         for file in report.save(out):
-            click.echo(f"wrote {file}", err=True)
+            say(f"wrote {file}")
     forms = {"text": lambda: f"{report.summary()}\n", "json": report.to_json, "html": report.page}
     click.echo(forms[form](), nl=False)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from .objectives import NUMBERS, ObjectiveOptions, objective_of, refuse_sweep_of
+from .verbosity import say
 
 if TYPE_CHECKING:
     from fairheads.models import Bundle
@@ -100,7 +99,7 @@ class Plan:
                 for path in self.old:
                     _remove(path)
             save_bundle(bundle, self.out / name)
-            click.echo(f"saved {self.out / name}", err=True)
+            say(f"saved {self.out / name}")
             judged.append(
                 TrainedReport(
                     name=name,
@@ -114,7 +113,7 @@ class Plan:
         note = f"Trained as {self.options.words(self.sweep.option)}; {job.words()}."
         front = front_of(judged, split=split, notes=[note])
         for file in front.save(self.out):
-            click.echo(f"wrote {file}", err=True)
+            say(f"wrote {file}")
         return front
 
     def _fitted(self, job: Job, i: int, name: str) -> Bundle:
