@@ -118,31 +118,26 @@ def occlusion(
 
     References
     ----------
-    Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014; computed by captum.
+    Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014.
+
+    Notes
+    -----
+    That is a pass over the rows for every patch.
     """
-    from captum.attr import FeatureAblation
+    x = inputs[key]
+    baseline = np.broadcast_to(start, x.shape).astype(x.dtype)
 
-    names = [name for name in inputs if name != key]
-    # A float64 carries every token id and every float32 there is, and captum would fill whole numbers with nothing.
-    x = torch.as_tensor(np.asarray(inputs[key], np.float64))
-    baseline = torch.as_tensor(np.asarray(start, np.float64)).broadcast_to(x.shape)
-    others = tuple(torch.as_tensor(np.asarray(inputs[name])) for name in names)
-
-    def readouts(values: Tensor, *rest: Tensor) -> Tensor:
-        given = {key: values.numpy().astype(inputs[key].dtype)}
-        given |= {name: other.numpy() for name, other in zip(names, rest, strict=True)}
+    def readouts(values: Array) -> Floats:
         with network.tap([layer.name]) as seen:
-            network.forward({name: given[name] for name in inputs})
-        return torch.as_tensor(seen[layer.name].astype(np.float64) @ weights)
+            network.forward({**inputs, key: values})
+        return np.asarray(seen[layer.name].astype(np.float64) @ weights)
 
-    mask, shared = torch.as_tensor(patches)[None], np.bincount(patches.ravel())[patches]
-    method = FeatureAblation(readouts)
-    parts = [
-        method.attribute(x, baseline, target, others or None, feature_mask=mask).double().numpy() / shared
-        for target in (0, 1)
-    ]
-    total = (readouts(x, *others) - readouts(baseline, *others)).numpy()
-    return Attributed(np.stack(parts, axis=-1), total)
+    whole, parts = readouts(x), np.zeros((*x.shape, weights.shape[1]))
+    for patch in np.unique(patches):
+        here = patches == patch
+        lost = whole - readouts(np.where(here, baseline, x))
+        parts[:, here] = lost[:, None] / here.sum()
+    return Attributed(parts, whole - readouts(baseline))
 
 
 @contextmanager
