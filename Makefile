@@ -28,7 +28,7 @@ NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench study calibrate verdicts fronts heads margins coverage figures clean
+.PHONY: help demo test test-all lint types bench study calibrate verdicts fronts heads margins coverage strangers fuzz figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,12 @@ margins: $(DEV) ## how often the certified gap of a merge is broken on new rows,
 
 coverage: $(RUN) ## how often the intervals of disparity reports hold the truth, by simulation
 	$(BIN)/python tests/studies/coverage.py
+
+strangers: $(DEV) ## audits of three networks that strangers trained, as found in FAIRHEADS_SHARED_DATA
+	$(BIN)/python tests/studies/strangers/run.py
+
+fuzz: $(DEV) ## changed files of models, opened for ten minutes (SECONDS=600); ATHERIS=1 where atheris is installed
+	$(BIN)/python tests/studies/fuzz.py --seconds $(or $(SECONDS),600) $(if $(ATHERIS),--atheris)
 
 figures: $(RUN) ## the picture in README, from a fresh demo (needs chromium)
 	$(BIN)/fairheads demo --out fairheads-demo
