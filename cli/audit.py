@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .audited import audited_rows
+from .audited import Images, audited_rows, image_options
 from .config import config_option
 from .gates import check_gap, close_gates, gap_options
 from .options import SEED, flips_option, names, table_options, warnings_told, write_list
@@ -29,6 +29,7 @@ from .verbosity import say
     help="A trained twin; repeatable.",
 )
 @model_options
+@image_options
 @click.option(
     "--outcome",
     "outcome_text",
@@ -63,6 +64,9 @@ def audit(
     twin_paths: tuple[Path, ...],
     factory: str | None,
     loader: str | None,
+    images: Path | None,
+    image: str | None,
+    preprocess: Path | None,
     outcome_text: str | None,
     placebo: int,
     layers: str | None,
@@ -88,6 +92,7 @@ def audit(
     fairheads audit net.pt2 --data numbers.csv --label hired --group sex --outcome sigmoid
     fairheads audit net.safetensors --factory nets:build --data rows.npz --label y --group group
     fairheads audit net.pt2 --data folder/ --label hired --group sex --sample 5000   # a quick look
+    fairheads audit net.onnx --data f.csv --label old --group sex --images f.zip --image file --preprocess p.json
 
     On the table that MODEL was trained on, the rows of its held-out split are audited. Without twins the strongest
     finding is consistent_with_compensating_head.
@@ -100,8 +105,10 @@ def audit(
     transformers, or weights with --factory. No pickle is executed, and no other code but that of --factory and
     --loader. Models that bring no encoder are fed all columns of --data but the label, the group and those of --drop;
     they must be numbers, and go in as they are, in their order, as one matrix of float32. Or --data is a .npz file:
-    --label and --group (by default y and group) name two arrays of it, and the others are the inputs. For all other
-    data there is --loader.
+    --label and --group (by default y and group) name two arrays of it, and the others are the inputs. Images come as a
+    folder or a zip archive (--images) with a table of their labels and groups, and --preprocess FILE says how they are
+    fed: {"kind": "image", "size": [HEIGHT, WIDTH], "mean": [r, g, b], "scale": [r, g, b], "layout": "CHW" or "HWC",
+    "colours": "RGB" or "L"}, less mean and divided by scale, of 0 to 1. For all other data there is --loader.
     """
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
@@ -136,6 +143,7 @@ def audit(
             columns,
             split,
             loader,
+            images=Images(source=images, column=image, preprocess=preprocess),
             most=sample,
             seed=seed,
             in_memory=bool(n_twins) and train_data is None,

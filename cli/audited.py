@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from .options import names
 from .rows import SHOWN, Columns, rows_of
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from fairheads.data import Dataset, Stream, Table
     from fairheads.models import Bundle
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 LARGE = 64 * 2**20
 """Bytes of a table from which on it is streamed; a packed one counts eightfold."""
@@ -32,12 +36,62 @@ class Audited:
     table: Table | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """What the options say of images: the folder or archive, the column of their names, and how they are fed."""
+
+    source: Path | None
+    column: str | None
+    preprocess: Path | None
+
+    def rows(self, columns: Columns, most: int | None, seed: int) -> Audited:
+        """The images of all rows of the table, or of ``most`` drawn with ``seed``."""
+        import numpy as np
+
+        from fairheads.data.drawn import drawn, drawn_in_words
+        from fairheads.data.images import ImageEncoder, stream_images
+        from fairheads.errors import ConfigError
+
+        if self.source is None or self.column is None or self.preprocess is None:
+            raise ConfigError(
+                "images need all of `--images FOLDER|ZIP`, `--image COL` (of --data, with their names) and"
+                " `--preprocess FILE`."
+            )
+        encoder, table = ImageEncoder.read(self.preprocess), columns.table()
+        rows = drawn(np.ones(len(table), bool), most, seed)
+        data = stream_images(table, self.column, self.source, encoder, rows=rows)
+        words = f"the images of all {len(table):,} rows of {table.name} in {self.source.name}"
+        return Audited(data=data, words=drawn_in_words(words, len(table), most, seed))
+
+
+def image_options(command: Command) -> Command:
+    """--images, --image, --preprocess: rows that are images, in a folder or an archive."""
+    path = click.Path(path_type=Path)
+    for option in reversed(
+        (
+            click.option(
+                "--images", type=path, metavar="FOLDER|ZIP", help="Images, whose labels and groups --data has."
+            ),
+            click.option("--image", metavar="COL", help="With --images: column of --data with the names of the files."),
+            click.option(
+                "--preprocess",
+                type=path,
+                metavar="FILE",
+                help='With --images: JSON on how they are fed, {"kind": "image", "size": [64, 64], "mean": ...}.',
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def audited_rows(
     bundle: Bundle | None,
     columns: Columns,
     split: str,
     loader: str | None,
     *,
+    images: Images,
     most: int | None,
     seed: int,
     in_memory: bool,
@@ -57,6 +111,10 @@ def audited_rows(
         raise ConfigError(
             f"`--sample` must be at least {2 * MIN_ROWS} rows, {MIN_ROWS} of either of two groups, got {most}."
         )
+    if images != Images(source=None, column=None, preprocess=None):
+        if loader is not None:
+            raise ConfigError("`--loader` returns whole rows; give either it or `--images`.")
+        return images.rows(columns, most, seed)
     if loader is None and _is_streamed(columns, in_memory=in_memory):
         return _streamed(bundle, columns, split, most, seed, tell)
     rows = rows_of(bundle, columns, split, loader)
