@@ -166,7 +166,32 @@ def test_suppression_needs_a_lost_ranking_a_smaller_gap_and_no_effect() -> None:
     quiet = layer(se=0.004)
     assert said(quiet, within=0.75) == "suppression"
     assert said(quiet, within=0.75, gap=-0.2) == "neutral"
-    assert said(layer(se=0.1), within=0.75) == "inconclusive"
+    vague = judge(case(layer(swap=0.08, se=0.05), within=0.75))
+    assert vague.verdict == "head_or_suppression" and "is open" in vague.reason
+    assert said(layer(swap=-0.08, se=0.05), within=0.75) == "inconclusive"
+    assert said(layer(swap=0.08, se=0.05)) == "inconclusive"
+
+
+def test_a_head_has_moved_the_gap_beyond_that_of_every_twin() -> None:
+    """A swap in a layer that holds more of the group than is used has an effect of its own."""
+    assert {t.gap for t in TWINS} == {-0.16}
+    for gap, verdict in ((-0.17, "inconclusive"), (-0.16, "inconclusive"), (-0.15, "compensating_head")):
+        report = judge(case(HEAD, gap=gap))
+        assert report.verdict == verdict
+        (line,) = (line for line in report.evidence if line.detector == "difference in selection rates")
+        assert (line.value, line.null, line.passed) == (gap, -0.16, verdict == "compensating_head")
+    assert judge(case(HEAD, gap=0.3)).verdict == "compensating_head"  # the gap was turned
+    assert judge(case(HEAD, gap=-0.17), rule=Rule(moves_gap=False)).verdict == "compensating_head"
+    assert "no smaller" in judge(case(HEAD, gap=-0.17)).reason
+    mirrored = tuple(replace(t, gap=0.16) for t in TWINS)
+    assert judge(case(HEAD, gap=0.17, orientation=1, twins=mirrored)).verdict == "inconclusive"
+    assert judge(case(HEAD, gap=0.15, orientation=1, twins=mirrored)).verdict == "compensating_head"
+    assert said(layer(swap=-0.3, erasure=-0.1), gap=-0.01) == "aligned_use"
+
+
+def test_an_effect_along_the_gap_with_the_ranking_lost_is_no_suppression() -> None:
+    report = judge(case(layer(swap=-0.3, erasure=-0.1), within=0.80))
+    assert report.verdict == "inconclusive" and "ranking" in report.reason
 
 
 def test_without_twins_or_with_others_rows_the_word_is_weaker() -> None:

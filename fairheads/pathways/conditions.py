@@ -45,6 +45,13 @@ class Rule:
         Whether one of the effects at the last layer must be shown to lie on the same side of 0. A mean shift of an
         early layer, above all at every position of an image, can be more than the network ever sees; what decides
         arrives at the end.
+    moves_gap : bool
+        Whether a compensating head must have moved the difference in selection rates beyond that of every twin. What is
+        done to a layer that holds more of the group than the network uses can be an effect of the doing alone.
+    retention : float
+        Share of the twins' ranking within groups that a head keeps, and suppression does not. A head of a noisy
+        estimate costs some ranking too: a share nearer 1 tells such heads from suppression less often, one further
+        from it takes suppression for a head more often.
     """
 
     swap_margin: float = 0.1
@@ -52,12 +59,11 @@ class Rule:
     erasure_share: float = 0.25
     beyond_mean: bool = True
     reaches_end: bool = True
+    moves_gap: bool = True
+    retention: float = 0.92
 
 
 RULE = Rule()
-
-RETENTION = 0.9
-"""Share of the twins' ranking within groups that a head keeps."""
 
 READABLE, READABLE_SHARE = 0.05, 0.35
 """Largest held-out AUC above one half of the group at equal merit after erasure, or share of that before.
@@ -151,6 +157,19 @@ def bounds_of(case: Case, alpha: float, rule: Rule = RULE) -> Bounds:
         pointwise_critical(JACKKNIFE_BLOCKS, alpha),
         *_excess(case, point, replicates, alpha),
     )
+
+
+def gap_of_twins(case: Case) -> float:
+    """The twins' difference in selection rates that favours the group most; NaN where no direction or twin is known."""
+    if not case.twins or case.orientation == 0:
+        return float("nan")
+    return -case.orientation * max(-case.orientation * twin.gap for twin in case.twins)
+
+
+def moved_gap(case: Case) -> bool | None:
+    """Whether the network favours the group more than any twin does; None where that cannot be said."""
+    theirs = gap_of_twins(case)
+    return None if np.isnan(theirs) else bool(-case.orientation * (case.gap - theirs) > 0)
 
 
 def _excess(case: Case, point: Floats, replicates: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:

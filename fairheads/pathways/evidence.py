@@ -9,7 +9,16 @@ from typing import Literal
 import numpy as np
 
 from fairheads.pathways.case import Case
-from fairheads.pathways.conditions import KINDS, RETENTION, UNITS, Bounds, layer_checks, twin_summary
+from fairheads.pathways.conditions import (
+    KINDS,
+    UNITS,
+    Bounds,
+    Rule,
+    gap_of_twins,
+    layer_checks,
+    moved_gap,
+    twin_summary,
+)
 from fairheads.pathways.intervals import jackknifed
 from fairheads.pathways.measure import QUANTITIES
 from fairheads.pathways.units import FEWEST_TWINS
@@ -87,8 +96,7 @@ def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | Non
     return lines
 
 
-def _functional(detector: str, number: Number, null: float, note: str) -> Evidence:
-    passed = number.low is not None and number.low > null if null == RETENTION else None
+def _functional(detector: str, number: Number, null: float, note: str, passed: bool | None = None) -> Evidence:
     return Evidence(
         detector=detector,
         tag="functional",
@@ -162,8 +170,30 @@ def _input_auc(case: Case) -> Number:
     return Number(value=case.inputs.aucs.member, n=case.n)
 
 
+def _kept(retention: Number, beside: str, rule: Rule) -> Evidence:
+    kept = retention.low is not None and retention.low > rule.retention
+    note = f"share of that of {beside}"
+    return _functional("ranking within groups kept", retention, rule.retention, note, kept)
+
+
+def _gap(case: Case) -> list[Evidence]:
+    """The gap beside the twins'."""
+    moved = moved_gap(case)
+    if moved is None:
+        return []
+    found, note = Number(value=case.gap, n=case.n), "smaller than that of every twin, or turned; beside the nearest"
+    return [_functional("difference in selection rates", found, gap_of_twins(case), note, moved)]
+
+
 def report_of(
-    case: Case, bounds: Bounds, found: Finding, retention: Number, beside: str, checks: list[Evidence], alpha: float
+    case: Case,
+    bounds: Bounds,
+    found: Finding,
+    retention: Number,
+    beside: str,
+    checks: list[Evidence],
+    alpha: float,
+    rule: Rule,
 ) -> PathwayReport:
     """The report of a case that was judged."""
     layer, kind = found.place
@@ -203,7 +233,8 @@ def report_of(
         label_bias=None,
         evidence=(
             *_causal(bounds, found, measured.name, twins, alpha),
-            _functional("ranking within groups kept", retention, RETENTION, f"share of that of {beside}"),
+            *_gap(case),
+            _kept(retention, beside, rule),
             _functional("difference at equal merit, own readout", layers[layer].equal_merit, 0.0, measured.name),
             _functional(
                 "difference at equal merit, outside readout", _outside(case), 0.0, "linear readout of the inputs"

@@ -7,7 +7,6 @@ import numpy as np
 from fairheads.pathways.case import Case
 from fairheads.pathways.conditions import (
     KINDS,
-    RETENTION,
     RULE,
     TWINS_MATCHED,
     Bools,
@@ -16,6 +15,7 @@ from fairheads.pathways.conditions import (
     bounds_of,
     general_checks,
     layer_checks,
+    moved_gap,
     retention_of,
     twin_summary,
 )
@@ -67,12 +67,13 @@ def _find(
     if above or below:
         places, direction = (above, 1) if above else (below, -1)
         if not rule.reaches_end or bounds.reaches_end(direction):
-            return _head(case, bounds, retention, beside, places, direction)
+            return _head(case, bounds, retention, beside, places, direction, rule)
         unseen = "an effect lies beyond its margin, but is not shown to reach the last layer"
         return Finding("inconclusive", unseen, _strongest(bounds, places), direction)
     absent: tuple[Verdict, str] | None = None
-    if _levelled_down(case, bounds, retention):
-        lost = f"ranking within groups is below {RETENTION:g} of the twins' and the gap smaller than theirs"
+    levelled = _levelled_down(case, retention, rule)
+    lost = f"ranking within groups is below {rule.retention:g} of the twins' and the gap smaller than theirs"
+    if levelled and bounds.inside(below_only=True):
         absent = "suppression", f"{lost}; no effect exceeds its margin"
     elif bounds.inside():
         absent = "neutral", _why_neutral(bounds)
@@ -83,16 +84,17 @@ def _find(
                 "inconclusive", f"no effect was seen, but a check did not pass: {doubts[0]}", strongest, direction
             )
         return Finding(*absent, strongest, direction)
+    if levelled and direction > 0:
+        return Finding("head_or_suppression", f"{lost}; whether an effect exceeds its margin is open", strongest, 1)
     fails = fails_above or fails_below
     reason = f"an effect lies beyond its margin, but {fails}" if fails else "the intervals reach across a margin"
     return Finding("inconclusive", reason, strongest, direction)
 
 
-def _levelled_down(case: Case, bounds: Bounds, retention: Number) -> bool:
-    """Whether ranking within groups is lost and the gap smaller than any twin's, with no effect beyond a margin."""
-    lost = retention.high is not None and retention.high < RETENTION
-    smaller = bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
-    return lost and smaller and bounds.inside(below_only=True)
+def _levelled_down(case: Case, retention: Number, rule: Rule) -> bool:
+    """Whether ranking within groups is lost and the gap smaller than any twin's."""
+    lost = retention.high is not None and retention.high < rule.retention
+    return lost and bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
 
 
 def _why_neutral(bounds: Bounds) -> str:
@@ -107,22 +109,28 @@ def _p(case: Case, bounds: Bounds, place: Place, direction: int) -> float:
     return float("nan") if summary is None else summary.p
 
 
-def _head(case: Case, bounds: Bounds, retention: Number, beside: str, places: list[Place], direction: int) -> Finding:
+def _head(
+    case: Case, bounds: Bounds, retention: Number, beside: str, places: list[Place], direction: int, rule: Rule
+) -> Finding:
     place = _strongest(bounds, places)
     effect = f"{KINDS[place[1]]} at {case.layers[place[0]].name} beyond its margin"
     failed = [check.detector for check in layer_checks(case.layers[place[0]]) if check.passed is False]
-    kept = retention.low is not None and retention.low > RETENTION
+    kept = retention.low is not None and retention.low > rule.retention
     if case.orientation == 0:
         word: Verdict = "inconclusive"
         reason = f"{effect}, but the labels show no gap that would give it a direction"
     elif failed:
         word, reason = "inconclusive", f"{effect}, but a check failed: {failed[0]}"
+    elif direction > 0 and rule.moves_gap and moved_gap(case) is False:
+        word, reason = "inconclusive", f"{effect}, but the gap is no smaller than that of every twin"
     elif not case.twins and not kept:
         word = "inconclusive"
         reason = f"{effect}, but without twins the ranking within groups cannot be shown to be kept"
     elif not kept:
-        word = "head_or_suppression"
-        reason = f"{effect} and beyond the twins', but ranking within groups is not shown to stay above {RETENTION:g}"
+        # Merit that all groups have may be missing where an effect lies along the gap.
+        word = "head_or_suppression" if direction > 0 else "inconclusive"
+        shown = f"ranking within groups is not shown to stay above {rule.retention:g}"
+        reason = f"{effect} and beyond the twins', but {shown}"
     elif not case.twins or case.background.twins_matched is False:
         why = "no twins" if not case.twins else "twins from other training rows"
         word = "consistent_with_compensating_head" if direction > 0 else "consistent_with_aligned_use"
@@ -144,7 +152,7 @@ def judge(case: Case, *, alpha: float = 0.05, rule: Rule = RULE) -> PathwayRepor
     retention, beside = retention_of(case, alpha)
     checks = general_checks(case)
     bounds = bounds_of(case, alpha, rule)
-    if case.unreadable and not _levelled_down(case, bounds, retention):
+    if case.unreadable and not (_levelled_down(case, retention, rule) and bounds.inside(below_only=True)):
         return untestable_report(case, "the group cannot be read from any layer", alpha)
     found = _find(case, bounds, retention, beside, checks, alpha, rule)
-    return report_of(case, bounds, found, retention, beside, checks, alpha)
+    return report_of(case, bounds, found, retention, beside, checks, alpha, rule)
