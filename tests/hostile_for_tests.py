@@ -376,6 +376,11 @@ def _argument(kind: str, value: Any) -> dict[str, Any]:
 def archives() -> Iterator[Hostile]:
     for number, name in enumerate(("../evil.py", "/etc/evil", "a/../../evil", "a\\..\\evil", "C:evil")):
         yield Hostile(f"traversal{number}.skops", zipped({"schema.json": b"{}", name: b""}), "leads out of its folder")
+    nameless = bytearray(zipped({"schema.json": b"{}", "x": b""}))
+    for start, length in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        at = nameless.rfind(start) + length
+        nameless[at : at + 4] = struct.pack("<HH", 0, 1)  # the letter is of another field now
+    yield Hostile("nameless.skops", bytes(nameless), "without a name")
     yield Hostile("bomb.skops", zipped({"schema.json": bytes(2**25)}, compression=zipfile.ZIP_DEFLATED), "archive bomb")
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -425,6 +430,8 @@ def others(marker: Path) -> Iterator[Hostile]:
     header = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(
         128
     )
+    unclosed = header.replace(b"'<f8'", b"('<f8'")
+    yield Hostile("unclosed.npz", zipped({"w.npy": unclosed}), "no plain array")
     yield Hostile("absurd.npz", zipped({"w.npy": header}), "no plain array")
     plain = save({"w": torch.zeros(50)})
     yield Hostile("cut.safetensors", plain[:-9], "no safetensors file, or damaged")

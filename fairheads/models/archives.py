@@ -31,8 +31,8 @@ def unpacked(content: bytes, *, what: str) -> dict[str, bytes]:
     Raises
     ------
     UnsafeModelError
-        If it is truncated or damaged, holds a name that leads out of a folder, a name twice, a link or an encrypted
-        member, or unpacks to more than `GROWTH` times its size.
+        If it is truncated or damaged, holds a name that leads out of a folder, no name or one twice, a link or an
+        encrypted member, or unpacks to more than `GROWTH` times its size.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -75,6 +75,8 @@ def _refuse_names(infos: list[zipfile.ZipInfo], what: str) -> None:
     seen: set[str] = set()
     for info in infos:
         name = info.orig_filename
+        if not name:
+            raise UnsafeModelError(f"{what} holds a member without a name; pack it again.")
         parts = name.replace("\\", "/").split("/")
         if name != info.filename or "\\" in name or ":" in name or name.startswith("/") or ".." in parts:
             raise UnsafeModelError(f"{what} holds a member whose name leads out of its folder ({name[:80]!r}).")

@@ -40,7 +40,7 @@ def fuzzed(folder: Path, seconds: float, seed: int, *, files: int = 10**9, ather
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     findings = [line for line in lines if "finding" in line]
-    report = next((line for line in lines if "files" in line), {"files": 0, "ran": 0, "seconds": seconds})
+    report = next((line for line in reversed(lines) if "files" in line), {"files": 0, "ran": 0, "seconds": seconds})
     if done.returncode or not any("files" in line for line in lines):
         kept = [shutil.copy(path, folder / f"died{path.suffix}") for path in (folder / "files").glob("case*")]
         said = done.stderr.strip().splitlines()[-1:]
