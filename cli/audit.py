@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .audited import Images, audited_rows, image_options
+from .audited import Images, audited_rows, input_options
 from .config import config_option
 from .gates import check_gap, close_gates, gap_options
 from .options import SEED, flips_option, names, table_options, warnings_told, write_list
@@ -29,7 +29,7 @@ from .verbosity import say
     help="A trained twin; repeatable.",
 )
 @model_options
-@image_options
+@input_options
 @click.option(
     "--outcome",
     "outcome_text",
@@ -64,6 +64,7 @@ def audit(
     twin_paths: tuple[Path, ...],
     factory: str | None,
     loader: str | None,
+    text: str | None,
     images: Path | None,
     image: str | None,
     preprocess: Path | None,
@@ -108,7 +109,8 @@ def audit(
     --label and --group (by default y and group) name two arrays of it, and the others are the inputs. Images come as a
     folder or a zip archive (--images) with a table of their labels and groups, and --preprocess FILE says how they are
     fed: {"kind": "image", "size": [HEIGHT, WIDTH], "mean": [r, g, b], "scale": [r, g, b], "layout": "CHW" or "HWC",
-    "colours": "RGB" or "L"}, less mean and divided by scale, of 0 to 1. For all other data there is --loader.
+    "colours": "RGB" or "L"}, less mean and divided by scale, of 0 to 1. For a folder of transformers --text names the
+    column of texts, which its own tokenizer.json turns into tokens. For all other data there is --loader.
     """
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
@@ -143,6 +145,8 @@ def audit(
             columns,
             split,
             loader,
+            model=model,
+            text=text,
             images=Images(source=images, column=image, preprocess=preprocess),
             most=sample,
             seed=seed,

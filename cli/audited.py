@@ -64,11 +64,36 @@ class Images:
         return Audited(data=data, words=drawn_in_words(words, len(table), most, seed))
 
 
-def image_options(command: Command) -> Command:
-    """--images, --image, --preprocess: rows that are images, in a folder or an archive."""
+def text_rows(model: Path, column: str, columns: Columns, most: int | None, seed: int) -> Audited:
+    """The texts in a column of the table, or ``most`` of them drawn with ``seed``, as the model's tokens."""
+    import numpy as np
+
+    from fairheads.data import Dataset
+    from fairheads.data.drawn import drawn, drawn_in_words
+    from fairheads.data.texts import tokenized
+    from fairheads.errors import InputError
+
+    table = columns.table()
+    if column not in table.columns:
+        raise InputError(f"{table.name} has no column {column!r}; it has: {', '.join(table.columns)}.")
+    rows = np.flatnonzero(drawn(np.ones(len(table), bool), most, seed))
+    inputs, cut = tokenized([str(text) for text in table.columns[column][rows].tolist()], model)
+    data = Dataset(
+        inputs, table.y[rows], table.group[rows], group_names=table.group_names, name=table.name, row_id=rows
+    )
+    words = drawn_in_words(f"the texts {column!r} of all {len(table):,} rows of {table.name}", len(table), most, seed)
+    shape = inputs["input_ids"].shape
+    return Audited(data=data, words=f"{words}, as {shape[1]} tokens of {model.name}'s tokenizer, {cut:,} of them cut")
+
+
+def input_options(command: Command) -> Command:
+    """--images, --image, --preprocess, --text: rows that are images, in a folder or an archive, or texts."""
     path = click.Path(path_type=Path)
     for option in reversed(
         (
+            click.option(
+                "--text", metavar="COL", help="Column of texts, for a folder of transformers with a tokenizer."
+            ),
             click.option(
                 "--images", type=path, metavar="FOLDER|ZIP", help="Images, whose labels and groups --data has."
             ),
@@ -91,7 +116,9 @@ def audited_rows(
     split: str,
     loader: str | None,
     *,
+    model: Path,
     images: Images,
+    text: str | None,
     most: int | None,
     seed: int,
     in_memory: bool,
@@ -111,10 +138,13 @@ def audited_rows(
         raise ConfigError(
             f"`--sample` must be at least {2 * MIN_ROWS} rows, {MIN_ROWS} of either of two groups, got {most}."
         )
-    if images != Images(source=None, column=None, preprocess=None):
-        if loader is not None:
-            raise ConfigError("`--loader` returns whole rows; give either it or `--images`.")
+    pictures = images != Images(source=None, column=None, preprocess=None)
+    if (loader is not None) + pictures + (text is not None) > 1:
+        raise ConfigError("give one of `--loader`, `--images` and `--text`: each makes the whole rows.")
+    if pictures:
         return images.rows(columns, most, seed)
+    if text is not None:
+        return text_rows(model, text, columns, most, seed)
     if loader is None and _is_streamed(columns, in_memory=in_memory):
         return _streamed(bundle, columns, split, most, seed, tell)
     rows = rows_of(bundle, columns, split, loader)

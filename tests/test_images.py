@@ -105,7 +105,7 @@ def test_the_command_takes_images(here: Path, monkeypatch: pytest.MonkeyPatch) -
         done = run(*words, *given[:left_out], *given[left_out + 2 :])
         assert done.exit_code == 2 and "images need all of `--images" in done.stderr
     done = run(*words, *given, "--loader", "own:load")
-    assert done.exit_code == 2 and "give either it or `--images`" in done.stderr
+    assert done.exit_code == 2 and "give one of `--loader`, `--images`" in done.stderr
 
 
 # --- settings ----------------------------------------------------------------------------------------------------
