@@ -247,10 +247,12 @@ def test_what_a_network_cannot_run_is_one_line(here: Path, rows: Dataset, own: A
     assert own.disparity.n == 700
 
 
-def test_an_export_for_one_size_of_batch_says_so(rows: Dataset, tmp_path: Path) -> None:
-    torch.export.save(torch.export.export(small(), (torch.zeros(4, 8),)), tmp_path / "net.pt2")
-    with pytest.raises(ConfigError, match="export it with `dynamic_shapes`"):
-        quick(tmp_path / "net.pt2", rows)
+def test_an_export_for_one_size_of_batch_has_the_same_report(rows: Dataset, own: AuditReport, tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(small(), (torch.zeros(64, 8),)), tmp_path / "net.pt2")
+    assert_same(quick(tmp_path / "net.pt2", rows), own)
+    narrow = Dataset(rows.inputs["x"][:, 1:], rows.y, rows.group, group_names=rows.group_names)
+    with pytest.raises(InputError, match=r"cannot be run on the inputs x \(n, 7\): .*shape\[1\] to be equal to 8, but"):
+        quick(tmp_path / "net.pt2", narrow)
 
 
 def test_factories_and_outcomes_are_refused_where_they_have_no_use(in_folder: Path, rows: Dataset) -> None:

@@ -258,13 +258,12 @@ def test_an_outcome_says_how_outputs_are_scored(net: MLP, inputs: dict[str, np.n
         open_model(folder, outcome=Outcome.parse("probability"))
 
 
-def test_an_export_for_one_size_of_batch_says_how_to_export_it(
-    net: MLP, inputs: dict[str, np.ndarray], tmp_path: Path
-) -> None:
+def test_an_export_for_one_size_of_batch_is_filled_up(net: MLP, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
     torch.export.save(torch.export.export(net.eval(), (torch.zeros(4, WIDTH),)), tmp_path / "net.pt2")
     network = opened(tmp_path / "net.pt2")
-    with pytest.raises(ConfigError, match="batches of another size; export it with `dynamic_shapes`"):
-        network.forward(inputs)
+    assert same(network, net, inputs)
+    with pytest.raises(RuntimeError, match=r"shape\[1\] to be equal to 8, but got 7"):
+        network.forward({"x": inputs["x"][:, 1:]})
 
 
 def test_an_export_has_the_report_of_its_network(net: MLP, program: Any, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from fairheads.activations.devices import device_of
+from fairheads.activations.exports import rows_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
 from fairheads.activations.layers import Layer, refuse_other_shape
 from fairheads.activations.outcome import Outcome
+from fairheads.activations.pieces import Index, Pieces, joined
 from fairheads.activations.places import Place, find_layer
 from fairheads.activations.survey import Survey, default_layers, default_modules
 from fairheads.errors import ConfigError, InputError
@@ -72,8 +74,8 @@ class TorchNetwork:
     ----------
     module : nn.Module or torch.export.ExportedProgram
         Takes the inputs in order and returns one logit a row, (n,) or (n, 1), or one a class, (n, classes); or what
-        Hugging Face's classifiers return. Inputs in floating point take the type of its weights. An exported graph must
-        take batches of any size (``dynamic_shapes``).
+        Hugging Face's classifiers return. Inputs in floating point take the type of its weights. An exported graph for
+        batches of one size gets as many rows as it takes, the last batch filled up; each edit then costs a pass more.
     layers : sequence of str, optional
         The layers to look at, by torch's dotted paths; see `Place` for modules that are called several times or return
         several tensors. By default the blocks of a network of repeated blocks, else the activation functions (ReLU,
@@ -96,13 +98,15 @@ class TorchNetwork:
     LayerNotFoundError
         If a named layer does not exist.
     ConfigError
-        If the module cannot be looked into: TorchScript, compiled, or spread over devices. If ``favourable`` and
-        ``outcome`` are given.
+        If the module cannot be looked into: TorchScript, compiled, spread over devices, or exported for inputs whose
+        batches differ. If ``favourable`` and ``outcome`` are given.
 
     Attributes
     ----------
     clipped : int
         Rows of the last `forward` whose probability was clipped; see `Outcome`.
+    pieces : Pieces
+        How rows are handed to the module.
 
     Notes
     -----
@@ -131,6 +135,7 @@ class TorchNetwork:
         if favourable is not None and outcome is not None:
             raise ConfigError("`outcome` says which class is favourable; leave `favourable` out.")
         self._exported = isinstance(module, ExportedProgram)
+        self.pieces = Pieces(rows_of(module) if isinstance(module, ExportedProgram) else None)
         module = _module_of(module)
         self.module, self.favourable, self.outcome = module, favourable, outcome
         self.clipped = 0
@@ -181,19 +186,22 @@ class TorchNetwork:
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
         self._learn(inputs, self._open)
-        with self._masked(inputs):
-            score: NDArray[np.float64] = self._score(self._run(inputs)).double().cpu().numpy()
-        return score
+
+        def logits(piece: Mapping[str, Array], _: Index) -> Tensor:
+            with self._masked(piece):
+                return logits_of(self._run(piece))
+
+        parts = self.pieces.passed(inputs, logits)
+        score = self._score(joined(parts))
+        return np.asarray(score.double().cpu().numpy())
 
     @contextmanager
     def tap(self, layers: Sequence[str]) -> Iterator[dict[str, Array]]:
-        seen: dict[str, Array] = {}
-
         def keep(name: str, output: Tensor) -> None:
             if not self._surveying:
-                seen[name] = self._known[name].pooled(output, self._mask).cpu().numpy()
+                piece[name] = self._known[name].pooled(output, self._mask).cpu().numpy()
 
-        with self._opened(layers), tap_outputs(self.module, layers, keep):
+        with self._opened(layers), self.pieces.tapping() as (piece, seen), tap_outputs(self.module, layers, keep):
             yield seen
 
     @contextmanager
@@ -201,21 +209,34 @@ class TorchNetwork:
         def on_tensor(output: Tensor) -> Tensor:
             if self._surveying:
                 return output
-            return self._known[layer].edited(output, fn, self._mask)
+            return self._known[layer].edited(output, of_piece, self._mask)
 
-        with self._opened([layer]), edit_outputs(self.module, layer, on_tensor):
+        with (
+            self._opened([layer]),
+            self.pieces.editing(layer, fn) as of_piece,
+            edit_outputs(self.module, layer, on_tensor),
+        ):
             yield
 
     def gradient(
         self, inputs: Mapping[str, Array], layer: str, shift: Array | None = None
     ) -> tuple[NDArray[np.float64], Array]:
-        (known,) = self._learn(inputs, [layer])
+        self._learn(inputs, [layer])
+
+        def of_piece(piece: Mapping[str, Array], index: Index) -> tuple[Tensor, Tensor]:
+            return self._gradient(piece, layer, None if shift is None else shift[index])
+
+        parts = self.pieces.passed(inputs, of_piece)
+        score, gradient = (joined([(both[i], kept) for both, kept in parts]) for i in (0, 1))
+        return score.double().cpu().numpy(), gradient.float().cpu().numpy()
+
+    def _gradient(self, inputs: Mapping[str, Array], layer: str, shift: Array | None) -> tuple[Tensor, Tensor]:
+        known = self._known[layer]
         step: Tensor | None = None
 
         def on_tensor(output: Tensor) -> Tensor:
             nonlocal step
-            rows = output.shape[known.rows]
-            step = output.new_zeros((rows, known.units))
+            step = output.new_zeros((output.shape[known.rows], known.units))
             if shift is not None:
                 refuse_other_shape(layer, torch.as_tensor(shift).to(step), step)
                 step = torch.as_tensor(shift).to(step)
@@ -227,11 +248,11 @@ class TorchNetwork:
         without_cudnn = torch.backends.cudnn.flags(enabled=False)
         edited = edit_outputs(self.module, layer, on_tensor)
         with torch.enable_grad(), without_cudnn, self._masked(inputs), edited:
-            score = self._score(self._run(inputs))
+            score = self._score(logits_of(self._run(inputs)))
             if step is None or not score.requires_grad:
                 raise ConfigError(f"no gradient of the score by layer {layer!r} can be had; the network cuts it.")
             (gradient,) = torch.autograd.grad(score.sum(), step, allow_unused=True, materialize_grads=True)
-        return score.detach().double().cpu().numpy(), gradient.float().cpu().numpy()
+        return score.detach(), gradient
 
     @contextmanager
     def _masked(self, inputs: Mapping[str, Array]) -> Iterator[None]:
@@ -266,7 +287,8 @@ class TorchNetwork:
     def _surveyed(self, inputs: Mapping[str, Array], modules: Sequence[str]) -> Survey:
         self._surveying = True
         try:
-            return Survey(self.module, modules, lambda n: self._run(_rows(inputs, n)), self._axes)
+            fixed = self.pieces.size
+            return Survey(self.module, modules, lambda n: self._run(_rows(inputs, fixed or n)), self._axes, fixed)
         finally:
             self._surveying = False
 
@@ -279,15 +301,14 @@ class TorchNetwork:
             try:
                 output: object = self.module(*given)
             except RuntimeError as error:
-                if self._exported and "dynamic_shapes" in str(error):
+                if self._exported and "shape[0]" in str(error):
                     raise ConfigError(
                         "the graph was exported for batches of another size; export it with `dynamic_shapes`."
                     ) from error
                 raise
         return output
 
-    def _score(self, output: object) -> Tensor:
-        logits = logits_of(output)
+    def _score(self, logits: Tensor) -> Tensor:
         if logits.ndim == 2 and logits.shape[1] == 1:
             logits = logits[:, 0]
         if logits.ndim == 1 and self.favourable is not None:

@@ -87,13 +87,20 @@ class Survey:
         Takes a number of rows and runs so many through the module.
     axes : mapping of str to int
         Axes of the units by dotted path, where they are known.
+    fixed : int, optional
+        Rows that the module takes, whatever ``run`` is asked for: what has so many first has them in place of the rows.
     """
 
     def __init__(
-        self, module: nn.Module, modules: Sequence[str], run: Callable[[int], object], axes: Mapping[str, int]
+        self,
+        module: nn.Module,
+        modules: Sequence[str],
+        run: Callable[[int], object],
+        axes: Mapping[str, int],
+        fixed: int | None = None,
     ) -> None:
         self._axes = axes
-        self._two, self._three = (_watched(module, modules, run, rows) for rows in (2, 3))
+        self._two, self._three = (_watched(module, modules, run, rows, fixed) for rows in (2, 3))
 
     def places(self, modules: Sequence[str]) -> tuple[Place, ...]:
         """Every call of these modules, in the order of the pass."""
@@ -132,9 +139,14 @@ class Survey:
         return calls[number - 1]
 
 
-def _watched(module: nn.Module, modules: Sequence[str], run: Callable[[int], object], rows: int) -> list[_Seen]:
+def _watched(
+    module: nn.Module, modules: Sequence[str], run: Callable[[int], object], rows: int, fixed: int | None
+) -> list[_Seen]:
     seen: list[_Seen] = []
     hint: tuple[int, bool] | None = None
+
+    def shaped(shape: torch.Size) -> torch.Size:
+        return torch.Size((rows, *shape[1:])) if fixed is not None and shape[:1] == (fixed,) else shape
 
     def hinting(width: tuple[int, bool]) -> Callable[..., None]:
         def hook(*_args: object) -> None:
@@ -146,7 +158,8 @@ def _watched(module: nn.Module, modules: Sequence[str], run: Callable[[int], obj
     def seeing(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             call = 1 + sum(each.module == name for each in seen)
-            seen.append(_Seen(name, call, {path: t.shape for path, t in float_tensors(output)}, hint))
+            shapes = {path: shaped(tensor.shape) for path, tensor in float_tensors(output)}
+            seen.append(_Seen(name, call, shapes, hint))
 
         return hook
 

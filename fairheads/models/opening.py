@@ -84,7 +84,8 @@ def open_model(path: str | Path, *, factory: str | None = None, outcome: Outcome
 
     Notes
     -----
-    A ``.pt2`` must take batches of any size (``dynamic_shapes``); an ONNX graph of one size is filled up.
+    A ``.pt2`` or an ONNX graph that takes batches of one size gets as many rows at a time, the last batch filled up.
+    That costs time: export with ``dynamic_shapes`` where it can be had.
 
     That a file is let in says nothing of what the network does: it may have been trained to mislead.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fairheads.errors import ConfigError, FairheadsError, InputError, line_with_kind
+from fairheads.errors import FairheadsError, InputError, line_with_kind
 
 
 @contextmanager
@@ -26,7 +26,4 @@ def running(what: str, inputs: Mapping[str, NDArray[Any]]) -> Iterator[None]:
 
 def _failure(error: Exception) -> Exception | None:
     """What a network raised by itself; None where the error says it already."""
-    cause = error.__cause__
-    if isinstance(error, ConfigError) and isinstance(cause, RuntimeError) and "shape[0]" not in str(cause):
-        return cause  # an exported graph that minds another size than that of the batch
     return None if isinstance(error, FairheadsError | MemoryError) else error

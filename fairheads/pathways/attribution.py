@@ -79,9 +79,9 @@ def path_gradients(network: Network, sample: Sample, layer: str, shift: Moves) -
     end = shifted_scores(network, sample, layer, shift)
     change, sd = end - sample.score, float(sample.score.std())
     if not has_gradients(network, sample, layer):
-        rows = walked_rows(sample, shift.shape[1])
-        slope = walked(network, sample, layer, _ways(sample, shift), rows)
-        return PathGradients(slope, end, np.where(rows, _summed(shift, slope) - change, 0.0), rows)
+        seen = walked_rows(sample, shift.shape[1])
+        slope = walked(network, sample, layer, _ways(sample, shift), seen)
+        return PathGradients(slope, end, np.where(seen, _summed(shift, slope) - change, 0.0), seen)
     every = np.ones(len(sample), bool)
     gradient, error = np.zeros_like(shift), np.zeros(len(sample))
     moved = shift.any(1)

@@ -151,10 +151,14 @@ def _live_readouts(
     def readouts(x: Tensor, *others: Tensor) -> Tensor:
         names = [name for name in order if embedding is not None or name != key]
         given = dict(zip(names, others, strict=True)) | ({} if embedding is not None else {key: x})
-        now["x"] = x
-        module(*(given[name] for name in order))
-        mask = given.get(network.token_mask)
-        return layer.pooled(seen[layer.name], None if mask is None else mask != 0).double() @ matrix
+        made = []
+        for index, kept in network.pieces.of(len(x)):
+            now["x"] = x[index]
+            module(*(given[name][index] for name in order))
+            mask = given.get(network.token_mask)
+            pooled = layer.pooled(seen[layer.name], None if mask is None else mask[index] != 0)
+            made.append(pooled[:kept].double() @ matrix)
+        return torch.cat(made)
 
     with ExitStack() as open_:
         open_.enter_context(evaluation_state(module))
@@ -171,7 +175,8 @@ def token_embedding(network: TorchNetwork, inputs: Inputs, key: str) -> str | No
     """Name of the embedding that gets the tokens; None where the input is in floating point, or none gets them."""
     if inputs[key].dtype.kind == "f":
         return None
-    given = _tensors(network, {name: values[:2] for name, values in inputs.items()})
+    index, _ = next(network.pieces.of(2))
+    given = _tensors(network, {name: values[:2][index] for name, values in inputs.items()})
     found: list[str] = []
     with ExitStack() as hooks:
         for name, part in network.module.named_modules():
@@ -189,10 +194,12 @@ def token_embedding(network: TorchNetwork, inputs: Inputs, key: str) -> str | No
 
 def _embedded(network: TorchNetwork, embedding: str, given: Mapping[str, Tensor]) -> Tensor:
     """The output of the embedding for these rows, (n, tokens, features)."""
-    seen: dict[str, Tensor] = {}
+    seen, made = dict[str, Tensor](), []
     with evaluation_state(network.module), tap_outputs(network.module, [embedding], seen.__setitem__):
-        network.module(*given.values())
-    return seen[embedding]
+        for index, kept in network.pieces.of(len(next(iter(given.values())))):
+            network.module(*(values[index] for values in given.values()))
+            made.append(seen[embedding][:kept])
+    return torch.cat(made)
 
 
 def _tensors(network: TorchNetwork, inputs: Inputs) -> dict[str, Tensor]:
