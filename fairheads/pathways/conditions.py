@@ -45,9 +45,10 @@ class Rule:
         Whether one of the effects at the last layer must be shown to lie on the same side of 0. A mean shift of an
         early layer, above all at every position of an image, can be more than the network ever sees; what decides
         arrives at the end.
-    moves_gap : bool
-        Whether a compensating head must have moved the difference in selection rates beyond that of every twin. What is
-        done to a layer that holds more of the group than the network uses can be an effect of the doing alone.
+    moved_share : float or None
+        By how much of erasure's margin a compensating head must have moved the difference in selection rates from that
+        of the median twin; None asks for nothing. What is done to a layer that holds more of the group than the
+        network uses can be an effect of the doing alone.
     retention : float
         Share of the twins' ranking within groups that a head keeps, and suppression does not. A head of a noisy
         estimate costs some ranking too: a share nearer 1 tells such heads from suppression less often, one further
@@ -59,7 +60,7 @@ class Rule:
     erasure_share: float = 0.25
     beyond_mean: bool = True
     reaches_end: bool = True
-    moves_gap: bool = True
+    moved_share: float | None = 0.5
     retention: float = 0.92
 
 
@@ -159,17 +160,18 @@ def bounds_of(case: Case, alpha: float, rule: Rule = RULE) -> Bounds:
     )
 
 
-def gap_of_twins(case: Case) -> float:
-    """The twins' difference in selection rates that favours the group most; NaN where no direction or twin is known."""
-    if not case.twins or case.orientation == 0:
+def gap_to_reach(case: Case, bounds: Bounds, rule: Rule = RULE) -> float:
+    """The difference in selection rates beyond which a head has moved it; NaN without twins or a direction."""
+    if not case.twins or case.orientation == 0 or rule.moved_share is None:
         return float("nan")
-    return -case.orientation * max(-case.orientation * twin.gap for twin in case.twins)
+    theirs = float(np.median([twin.gap for twin in case.twins]))
+    return theirs - case.orientation * rule.moved_share * float(bounds.margin[1])
 
 
-def moved_gap(case: Case) -> bool | None:
-    """Whether the network favours the group more than any twin does; None where that cannot be said."""
-    theirs = gap_of_twins(case)
-    return None if np.isnan(theirs) else bool(-case.orientation * (case.gap - theirs) > 0)
+def moved_gap(case: Case, bounds: Bounds, rule: Rule = RULE) -> bool | None:
+    """Whether the gap has moved far enough from the twins' in favour of the group; None where that cannot be said."""
+    least = gap_to_reach(case, bounds, rule)
+    return None if np.isnan(least) else bool(-case.orientation * (case.gap - least) > 0)
 
 
 def _excess(case: Case, point: Floats, replicates: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:

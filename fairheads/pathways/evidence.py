@@ -14,7 +14,7 @@ from fairheads.pathways.conditions import (
     UNITS,
     Bounds,
     Rule,
-    gap_of_twins,
+    gap_to_reach,
     layer_checks,
     moved_gap,
     twin_summary,
@@ -176,13 +176,15 @@ def _kept(retention: Number, beside: str, rule: Rule) -> Evidence:
     return _functional("ranking within groups kept", retention, rule.retention, note, kept)
 
 
-def _gap(case: Case) -> list[Evidence]:
-    """The gap beside the twins'."""
-    moved = moved_gap(case)
+def _gap(case: Case, bounds: Bounds, rule: Rule) -> list[Evidence]:
+    """How far the gap has moved from the twins'."""
+    moved = moved_gap(case, bounds, rule)
     if moved is None:
         return []
-    found, note = Number(value=case.gap, n=case.n), "smaller than that of every twin, or turned; beside the nearest"
-    return [_functional("difference in selection rates", found, gap_of_twins(case), note, moved)]
+    theirs = np.median([twin.gap for twin in case.twins])
+    note = f"{theirs:.3f} of the median twin; beyond it by {rule.moved_share:g} of erasure's margin"
+    found = Number(value=case.gap, n=case.n)
+    return [_functional("difference in selection rates", found, gap_to_reach(case, bounds, rule), note, moved)]
 
 
 def report_of(
@@ -233,7 +235,7 @@ def report_of(
         label_bias=None,
         evidence=(
             *_causal(bounds, found, measured.name, twins, alpha),
-            *_gap(case),
+            *_gap(case, bounds, rule),
             _kept(retention, beside, rule),
             _functional("difference at equal merit, own readout", layers[layer].equal_merit, 0.0, measured.name),
             _functional(

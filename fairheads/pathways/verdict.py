@@ -80,9 +80,9 @@ def _find(
     if absent is not None:
         doubts = [check.detector for layer in case.layers for check in layer_checks(layer) if not check.passed]
         if doubts:
-            return Finding(
-                "inconclusive", f"no effect was seen, but a check did not pass: {doubts[0]}", strongest, direction
-            )
+            word: Verdict = "head_or_suppression" if levelled else "inconclusive"
+            seen = f"{lost}; no effect was seen" if levelled else "no effect was seen"
+            return Finding(word, f"{seen}, but a check did not pass: {doubts[0]}", strongest, direction)
         return Finding(*absent, strongest, direction)
     if levelled and direction > 0:
         return Finding("head_or_suppression", f"{lost}; whether an effect exceeds its margin is open", strongest, 1)
@@ -121,8 +121,8 @@ def _head(
         reason = f"{effect}, but the labels show no gap that would give it a direction"
     elif failed:
         word, reason = "inconclusive", f"{effect}, but a check failed: {failed[0]}"
-    elif direction > 0 and rule.moves_gap and moved_gap(case) is False:
-        word, reason = "inconclusive", f"{effect}, but the gap is no smaller than that of every twin"
+    elif direction > 0 and moved_gap(case, bounds, rule) is False:
+        word, reason = "inconclusive", f"{effect}, but the gap has hardly moved from the twins'"
     elif not case.twins and not kept:
         word = "inconclusive"
         reason = f"{effect}, but without twins the ranking within groups cannot be shown to be kept"

@@ -31,7 +31,7 @@ LOUDEST = (
 
 UNDECIDED = ("inconclusive", "not_testable")
 
-EARLIER = Rule(beyond_mean=False, reaches_end=False, moves_gap=False, retention=0.9)
+EARLIER = Rule(beyond_mean=False, reaches_end=False, moved_share=None, retention=0.9)
 RULES = {
     "margins .02 and .15 of the gap, no further condition": replace(EARLIER, erasure_margin=0.02, erasure_share=0.15),
     "margins .05 and .25": EARLIER,

@@ -109,7 +109,7 @@ def _faces(archive: str, n: int) -> Dataset:
                 pixels[i] = np.asarray(face.convert("RGB"), np.float32).transpose(2, 0, 1) / 127.5 - 1
     old = [int(person["age"].replace("more than 70", "70").split("-")[0]) >= 30 for person in people]
     gender = [person["gender"] for person in people]
-    return Dataset({"image": pixels}, np.array(old, int), gender, group_names=("Female", "Male"), name="fairface")
+    return Dataset({"image": pixels}, np.array(old, int), gender, name="fairface")
 
 
 def trained(task: Task, kind: str, seed: int, work: Path) -> nn.Module:
