@@ -14,9 +14,10 @@ import click
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; by default standard output.")
 def render(report: Path, form: str, out: Path | None) -> None:
-    """Show a saved report as text, Markdown or HTML: of an audit, disparities, a merge, or the front of a sweep.
+    """Show a saved report as text, Markdown or HTML.
 
-    The groups of a disparity report, the rules of a merge and the networks of a front also as CSV. Needs no model and
+    That is a report of an audit, a comparison, disparities, a merge, or the front of a sweep. The groups of a
+    disparity report, compared models, the rules of a merge and the networks of a front also as CSV. Needs no model and
     does not load torch.
 
     \b

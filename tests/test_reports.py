@@ -288,10 +288,10 @@ PAGES: dict[str, Callable[[], str]] = {
 browser = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
 
 
-def chromium(folder: Path, page: Path, *options: str) -> str:
+def chromium(folder: Path, page: Path, *options: str, timeout: float = 120) -> str:
     """Open a page in a profile of its own; standard output."""
     command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout).stdout
 
 
 WIDTHS, HEIGHT = (375, 1440), 3000

@@ -167,7 +167,7 @@ def _pairs(report: ComparisonReport) -> Table:
     )
     return Table(
         "Every two models",
-        ("Accuracy: that of the second minus that of the first, paired. Differing: rows that they decide differently.",),
+        ("Accuracy: that of the second minus that of the first, paired. Differing: rows they decide differently.",),
         ("first", "second", "decided alike", "accuracy", "differing"),
         rows,
     )

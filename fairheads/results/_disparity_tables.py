@@ -164,7 +164,8 @@ def rates(report: DisparityReport, metrics: Sequence[str], most: int) -> Table:
     ]
     caption = f"Rates of every group, with {percent(report.confidence)} intervals"
     if not set(metrics) & set(CORE):
-        caption = f"Further metrics of every group, with {percent(report.confidence)} intervals"
+        named = f"{label(metrics[0])} to {label(metrics[-1])}" if len(metrics) > 1 else label(metrics[0])
+        caption = f"Further metrics of every group ({named}), with {percent(report.confidence)} intervals"
     return Table(caption, tuple(head), rows, keys=2, after=left_out(len(groups), len(report.groups)))
 
 

@@ -26,6 +26,9 @@ PAPER = "#fffffe"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours, told apart by most colour-blind readers; black and yellow are left out."""
 
+PALETTE_LIGHT = (*PALETTE[:4], "#b37b00", "#338fc7")
+"""The same on a light page, where the last two are too pale to be seen by everybody (3 to 1, WCAG 1.4.11)."""
+
 PALETTE_DARK = ("#5ab4ee", "#ff8f4d", "#2fc79b", "#e5a3c8", "#f0b429", "#a5d8f6")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":")

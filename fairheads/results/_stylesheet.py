@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairheads.results._style import BAND, INK, PALETTE, PALETTE_DARK, PAPER, RULE, SOFT, TWIN
+from fairheads.results._style import BAND, INK, PALETTE_DARK, PALETTE_LIGHT, PAPER, RULE, SOFT, TWIN
 
 _DARK = {"ink": "#e6edf3", "soft": "#a3afbb", "rule": "#3d4752", "band": "#262e37", "twin": "#8b96a2"}
 _DARK |= {"paper": "#10151b", "card": "#181f27", "link": "#79c0ff"}
@@ -97,7 +97,7 @@ body > .fairheads { max-width: 70rem; margin: 0 auto; padding: 2.5rem 1.5rem 4re
 
 
 def _sheet(scope: str) -> str:
-    light = f"{scope} {{ {_variables(_LIGHT, PALETTE)} }}"
+    light = f"{scope} {{ {_variables(_LIGHT, PALETTE_LIGHT)} }}"
     dark = f"@media screen and (prefers-color-scheme: dark) {{ {scope} {{ {_variables(_DARK, PALETTE_DARK)} }} }}"
     return f"{light}\n{dark}{_RULES}"
 
