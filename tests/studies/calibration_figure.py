@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 COLOURS = {
     "neutral": "#b8c4cf",
@@ -36,43 +37,52 @@ def draw(result: Table, file: Path) -> None:
     if "table" in result:
         lines[0][1][6000.0] = lines[1][1][1.0] = result["table"]
     panels = [(title, points) for title, points in lines if len(points) > 2]
-    figure = Figure(figsize=(4.0 * len(kinds) + 3.4 * bool(panels), 8.2), layout="constrained")
-    grid = figure.add_gridspec(max(len(panels), 1), len(kinds) + bool(panels))
+    figure = Figure(figsize=(3.2 * len(kinds) + 1.4 + 3.6 * bool(panels), 8.4), layout="constrained")
+    grid = figure.add_gridspec(
+        max(len(panels), 1), len(kinds) + bool(panels), width_ratios=[1] * len(kinds) + [1.3] * bool(panels)
+    )
+    classes = classes_of([result[kind]["classes"] for kind in kinds])
     for i, kind in enumerate(kinds):
-        _verdicts(figure.add_subplot(grid[:, i]), kind, result[kind])
+        _verdicts(figure.add_subplot(grid[:, i]), kind, result[kind], classes, named=i == 0)
     for i, (title, points) in enumerate(panels):
         _power(figure.add_subplot(grid[i, -1]), title, points)
+    handles = [Patch(color=colour) for colour in COLOURS.values()]
+    names = [word.replace("_", " ") for word in COLOURS]
+    figure.legend(handles, names, fontsize=8, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(file, dpi=120)
 
 
-def _verdicts(axes: Axes, kind: str, bench: Table) -> None:
-    classes = sorted(bench["classes"].items(), key=lambda item: TRUTHS.index(item[1]["truth"]))
-    for y, (_, row) in enumerate(classes):
-        left = 0.0
+def classes_of(tables: list[Table]) -> dict[str, str]:
+    """The classes that any kind of data has, with what is true of them, which orders them."""
+    found = {name: row["truth"] for table in tables for name, row in table.items()}
+    return dict(sorted(found.items(), key=lambda item: TRUTHS.index(item[1])))
+
+
+def _verdicts(axes: Axes, kind: str, bench: Table, classes: dict[str, str], *, named: bool) -> None:
+    for y, name in enumerate(classes):
+        row, left = bench["classes"].get(name, {"n": 0, "verdicts": {}}), 0.0
         for word, colour in COLOURS.items():
-            width = row["verdicts"].get(word, 0) / row["n"]
+            width = row["verdicts"].get(word, 0) / max(row["n"], 1)
             axes.barh(y, width, left=left, color=colour, height=0.8)
             left += width
-    axes.set_yticks(range(len(classes)), [f"{name.replace('_', ' ')} ({row['truth']})" for name, row in classes])
-    axes.invert_yaxis()
+        axes.text(1.02, y, f"{row['n'] or 'not run'}", va="center", fontsize=7, color="#555555")
+    labels = [f"{name.replace('_', ' ')} ({truth})" for name, truth in classes.items()]
+    axes.set_yticks(range(len(classes)), labels if named else [""] * len(classes))
+    axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of networks")
+    axes.set_xlabel("share of networks; on the right how many", fontsize=8)
     axes.set_title(f"{kind}: {bench['data sets']} data sets, {bench['twins']} twins", fontsize=10)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    handles = [axes.barh(0, 0, color=colour) for colour in COLOURS.values()]
-    names = [word.replace("_", " ") for word in COLOURS]
-    axes.legend(handles, names, fontsize=7, loc="upper center", bbox_to_anchor=(0.3, -0.07), ncols=2, frameon=False)
 
 
 def _power(axes: Axes, title: str, points: dict[float, Table]) -> None:
-    for name, colour in LINES.items():
+    for i, (name, colour) in enumerate(LINES.items()):
         found = [(x, bench["classes"][name]["compensating head"]) for x, bench in sorted(points.items())]
-        x = [at for at, _ in found]
-        axes.plot(x, [row["share"] for _, row in found], "o-", color=colour, label=name.replace("_", " "), ms=4)
-        axes.fill_between(
-            x, [r["low"] for _, r in found], [r["high"] for _, r in found], color=colour, alpha=0.15, lw=0
-        )
+        y = [row["share"] for _, row in found]
+        errors = [[row["share"] - row["low"] for _, row in found], [row["high"] - row["share"] for _, row in found]]
+        x = [at * 1.03 ** (i - 1.5) for at, _ in found]  # apart, where several are all or none
+        axes.errorbar(x, y, errors, fmt="o-", color=colour, label=name.replace("_", " "), ms=4, lw=1.2, capsize=2)
     if max(points) > 100:
         axes.set_xscale("log")
         axes.set_xticks(sorted(points), [f"{at:,.0f}" for at in sorted(points)])
