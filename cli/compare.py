@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .audited import Audited, Images, audited_rows, input_options
 from .options import SEED, counted, flips_option, table_options, warnings_told, write_list
-from .rows import Columns, Rows, model_options, rows_of
+from .progress import steps
+from .rows import Columns, model_options
 from .verbosity import say
 
 if TYPE_CHECKING:
     from fairheads.activations import Outcome
-    from fairheads.data import Dataset
-    from fairheads.models import Opened
+    from fairheads.data import Dataset, Stream
+    from fairheads.models import Bundle, Opened
     from fairheads.results import AuditReport
 
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 @table_options
 @click.option("--split", type=click.Choice(("test", "all")), default="test", show_default=True, help="Which rows.")
 @model_options
+@input_options
 @click.option(
     "--outcome",
     "outcome_text",
@@ -65,6 +69,10 @@ def compare(
     split: str,
     factory: str | None,
     loader: str | None,
+    text: str | None,
+    images: Path | None,
+    image: str | None,
+    preprocess: Path | None,
     outcome_text: str | None,
     gap_metric: str,
     reports: tuple[Path, ...],
@@ -86,7 +94,6 @@ def compare(
     file of its own.
     """
     from fairheads.activations import Outcome
-    from fairheads.compare import common_rows
     from fairheads.compare import compare as run
     from fairheads.errors import ConfigError
     from fairheads.reports import render
@@ -95,19 +102,41 @@ def compare(
         raise ConfigError("`fairheads compare` needs two models or more.")
     outcome = None if outcome_text is None else Outcome.parse(outcome_text)
     columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
-    with warnings_told():
+    pictures = Images(source=images, column=image, preprocess=preprocess)
+    with warnings_told(), steps() as tell:
         told = [_report(path) for path in reports]
         opened = {name: _opened(path, factory, outcome) for name, path in _named(models).items()}
-        taken = _rows(opened, columns, split, loader)
-        rows, left_out = common_rows({name: each.data for name, each in taken.items()})
-        words = list(dict.fromkeys(each.words for each in taken.values()))
-        if len(words) > 1:
-            left_out = (*left_out, *(f"{name} may be judged on {each.words}." for name, each in taken.items()))
-            words = [f"{len(next(iter(rows.values()))):,} rows"]
+
+        def taken(bundle: Bundle | None, model: Path) -> Audited:
+            return audited_rows(
+                bundle,
+                columns,
+                split,
+                loader,
+                model=model,
+                text=text,
+                images=pictures,
+                most=None,
+                seed=seed,
+                in_memory=False,
+                tell=lambda done: tell(f"reading {source}", done, None, "rows"),
+            )
+
+        rows = _rows(opened, dict(zip(opened, models, strict=True)), taken, each_alike=text is None)
+        words = list(dict.fromkeys(each.words for each in rows.values()))
+        same = len(words) == 1
+        data = {name: each.data for name, each in rows.items()}
         if audited:
-            told += _audited(opened, rows, told, seed)
-        say(f"comparing {len(opened)} models on {words[0]}")
-        report = run(opened, rows, audits=told, gap_metric=gap_metric, split=words[0], notes=left_out)
+            told += _audited(opened, data, told, seed)
+        say(f"comparing {len(opened)} models on {words[0] if same else 'the rows that all of them may be judged on'}")
+        report = run(
+            opened,
+            data,
+            audits=told,
+            gap_metric=gap_metric,
+            split=words[0] if same else "",
+            notes=[] if same else [f"{name} may be judged on {each.words}." for name, each in rows.items()],
+        )
     write_list(list_flips, "" if list_flips is None else report.changed_csv())
     for file in () if out is None else report.save(out):
         say(f"wrote {file}")
@@ -146,24 +175,29 @@ def _opened(path: Path, factory: str | None, outcome: Outcome | None) -> Opened:
     return open_model(path, factory=factory, outcome=outcome)
 
 
-def _rows(opened: dict[str, Opened], columns: Columns, split: str, loader: str | None) -> dict[str, Rows]:
-    """The rows of every model; those that no encoder makes are read once."""
+def _rows(
+    opened: dict[str, Opened],
+    paths: dict[str, Path],
+    taken: Callable[[Bundle | None, Path], Audited],
+    *,
+    each_alike: bool,
+) -> dict[str, Audited]:
+    """The rows of every model; those that no encoder of a model makes are taken once, if they are alike for all."""
     from fairheads.models import Bundle
 
-    found: dict[str, Rows] = {}
-    plain: Rows | None = None
+    found: dict[str, Audited] = {}
+    plain: Audited | None = None
     for name, model in opened.items():
-        encodes = isinstance(model, Bundle) and model.preprocess is not None
-        if encodes and loader is None and not columns.source.endswith(".npz"):
-            found[name] = rows_of(model, columns, split, loader)  # type: ignore[arg-type]
+        if not each_alike or (isinstance(model, Bundle) and model.preprocess is not None):
+            found[name] = taken(model if isinstance(model, Bundle) else None, paths[name])
         else:
-            plain = plain or rows_of(None, columns, split, loader)
+            plain = plain or taken(None, paths[name])
             found[name] = plain
     return found
 
 
 def _audited(
-    opened: dict[str, Opened], rows: dict[str, Dataset], told: list[AuditReport], seed: int
+    opened: dict[str, Opened], rows: dict[str, Dataset | Stream], told: list[AuditReport], seed: int
 ) -> list[AuditReport]:
     """Audits of the models that have none yet."""
     from fairheads.audit import audit

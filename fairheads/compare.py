@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network, OnnxNetwork, TorchNetwork, as_network, one_thread
-from fairheads.data import Dataset, RowRecord, blocks
+from fairheads.data import Batch, Dataset, RowRecord, Stream, blocks
+from fairheads.data.dataset import joined
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.metrics.agreement import Decision, changes, paired, share
@@ -31,7 +34,7 @@ from fairheads.results import (
     front_of,
     undefined,
 )
-from fairheads.sums import Cells, Tally
+from fairheads.sums import Cells, Tally, is_recorded
 
 GAPS = tuple(name for name, metrics in CRITERIA.items() if set(metrics) <= set(CORE))
 """Criteria that the gap may be of."""
@@ -40,7 +43,7 @@ GAPS = tuple(name for name, metrics in CRITERIA.items() if set(metrics) <= set(C
 @one_thread()
 def compare(
     models: Mapping[str, Opened | str | Path],
-    data: Mapping[str, Dataset],
+    data: Mapping[str, Dataset | Stream],
     *,
     audits: Sequence[AuditReport] = (),
     gap_metric: str = "demographic_parity",
@@ -53,9 +56,10 @@ def compare(
     ----------
     models : mapping of name to model
         As `fairheads.audit.audit` takes them: one logit of the favourable outcome a row, above 0 a favourable decision.
-    data : mapping of name to Dataset
+    data : mapping of name to Dataset or Stream
         The rows as each model takes them, by the same names: ``dict.fromkeys(models, rows)`` where all take the same.
-        Where they differ (each model has held-out rows of its own), those with a row id that all have are compared.
+        Where they differ (each model has held-out rows of its own), those with a row id that all have are compared. Of
+        streams labels, groups, ids and decisions are kept.
     audits : sequence of AuditReport
         Their verdicts are shown beside the models with the same weights.
     gap_metric : str
@@ -100,16 +104,15 @@ def compare(
         raise InputError(f"`data` must have rows for each of `models`, {list(models)}, got {list(data)}.")
     if gap_metric not in GAPS:
         raise ConfigError(f"`gap_metric` must be one of {', '.join(GAPS)}, got {gap_metric!r}.")
-    rows, left_out = common_rows(data)
     opened = {name: open_model(model) if isinstance(model, str | Path) else model for name, model in models.items()}
     networks = {name: as_network(model.net if isinstance(model, Bundle) else model) for name, model in opened.items()}
+    records = _records(data)
     for name, model in opened.items():
         if isinstance(model, Bundle) and model.rows is not None:
-            model.rows.refuse_overlap(rows[name], of=name)
-    decisions = {name: _decisions(name, networks[name], rows[name]) for name in models}
-    reports = {name: _judged(rows[name], decided) for name, decided in decisions.items()}
+            model.rows.refuse_overlap(records[name], of=name)
+    decided, left_out = _common({name: _decided(name, networks[name], data[name]) for name in models})
+    reports = {name: each.report() for name, each in decided.items()}
     verdicts = _verdicts(audits, {name: digest_of(network) for name, network in networks.items()})
-    some = next(iter(rows.values()))
     return ComparisonReport(
         front=front_of(
             [
@@ -120,53 +123,92 @@ def compare(
             split=split,
         ),
         models={
-            name: _compared(reports[name], networks[name], rows[name], gap_metric, verdicts.get(name))
-            for name in models
+            name: ComparedModel(
+                digest=digest_of(networks[name]),
+                rows=records[name].digest,
+                verdicts=_told(verdicts.get(name), records[name].digest, whole=not left_out),
+                **_by_group(report, gap_metric),
+            )
+            for name, report in reports.items()
         },
-        pairs=tuple(_pair(some, one, other, decisions) for one, other in combinations(models, 2)),
+        pairs=tuple(_pair(one, other, decided) for one, other in combinations(models, 2)),
         versions=_versions(),
         notes=(*notes, *left_out),
     )
 
 
-def common_rows(data: Mapping[str, Dataset]) -> tuple[dict[str, Dataset], tuple[str, ...]]:
-    """The rows that all models have, as each takes them and in one order, and a note about those that are left out.
+def _records(data: Mapping[str, Dataset | Stream]) -> dict[str, RowRecord]:
+    """The rows of every model by their hashes; rows that several models take are read once."""
+    made: dict[int, RowRecord] = {}
+    for rows in data.values():
+        if id(rows) not in made:
+            made[id(rows)] = RowRecord.of(rows)
+    return {name: made[id(rows)] for name, rows in data.items()}
 
-    Raises
-    ------
-    InputError
-        If none is common, or rows of one id have other labels or groups.
 
-    Examples
-    --------
-    >>> from fairheads.planted import synthetic
-    >>> rows = synthetic(100)
-    >>> found, notes = common_rows({"a": rows.take(range(60)), "b": rows.take(range(40, 100))})
-    >>> len(found["a"]), notes
-    (20, ['Compared on the 20 rows that all models may be judged on, of 60 at most.'])
-    """
-    first = next(iter(data.values()))
-    for name, rows in data.items():
-        if rows.group_names != first.group_names:
+@dataclass(frozen=True, eq=False)
+class _Decided:
+    """Rows without their inputs, and what a model decided about each."""
+
+    name: str
+    groups: tuple[str, ...]
+    y: NDArray[np.int64]
+    group: NDArray[np.int64]
+    row_id: NDArray[np.int64]
+    decision: Decision
+
+    def at(self, ids: NDArray[np.int64]) -> _Decided:
+        """The rows of these ids, which are sorted, in their order."""
+        at = np.intersect1d(self.row_id, ids, return_indices=True)[1]
+        return replace(self, y=self.y[at], group=self.group[at], row_id=self.row_id[at], decision=self.decision[at])
+
+    def report(self) -> DisparityReport:
+        """The disparity report of the decisions."""
+        cells = Cells.count(y=self.y, decision=self.decision, group=self.group, groups=self.groups)
+        tally = Tally(n=len(self.y), columns=("group",), cells=cells)
+        return disparity_of(tally, metrics=CORE, replicates=0, name=self.name)
+
+    @property
+    def present(self) -> list[tuple[int, str]]:
+        """Codes and names of the recorded groups that have rows."""
+        there = set(np.unique(self.group).tolist())
+        return [(code, name) for code, name in enumerate(self.groups) if code in there and is_recorded(name, 1)]
+
+
+def _decided(name: str, network: Network, data: Dataset | Stream) -> _Decided:
+    batches: list[Batch] = []
+    decisions: list[Decision] = []
+    for batch in blocks(data):
+        with running(repr(name), batch.inputs):
+            decisions.append(np.asarray(network.forward(batch.inputs) > 0, np.bool_))
+        batches.append(replace(batch, inputs={}))
+    rows = joined(batches)
+    return _Decided(data.name, tuple(data.group_names), rows.y, rows.group, rows.row_id, np.concatenate(decisions))
+
+
+def _common(decided: Mapping[str, _Decided]) -> tuple[dict[str, _Decided], tuple[str, ...]]:
+    """The rows that all models have, in one order, and a note about those that are left out."""
+    first = next(iter(decided.values()))
+    for name, rows in decided.items():
+        if rows.groups != first.groups:
             raise InputError(
-                f"all models must be judged on the same groups; those of {name!r} are {list(rows.group_names)}, not"
-                f" {list(first.group_names)}."
+                f"all models must be judged on the same groups; those of {name!r} are {list(rows.groups)}, not"
+                f" {list(first.groups)}."
             )
-    found = dict(data)
+    found = dict(decided)
     left_out: tuple[str, ...] = ()
-    if any(not np.array_equal(rows.row_id, first.row_id) for rows in data.values()):
-        if any(len(np.unique(rows.row_id)) < len(rows) for rows in data.values()):
+    if any(not np.array_equal(rows.row_id, first.row_id) for rows in decided.values()):
+        if any(len(np.unique(rows.row_id)) < len(rows.row_id) for rows in decided.values()):
             raise InputError(
                 "the rows of `data` differ between models, and their row ids are not unique to match them by."
             )
-        ids: NDArray[np.int64] = reduce(np.intersect1d, (rows.row_id for rows in data.values()))
+        ids: NDArray[np.int64] = reduce(np.intersect1d, (rows.row_id for rows in decided.values()))
         if not len(ids):
             raise InputError("no row is held out from all models; compare them on rows that none was trained on.")
-        found = {
-            name: rows.take(np.intersect1d(rows.row_id, ids, return_indices=True)[1]) for name, rows in data.items()
-        }
-        most = max(len(rows) for rows in data.values())
-        left_out = (f"Compared on the {len(ids):,} rows that all models may be judged on, of {most:,} at most.",)
+        found = {name: rows.at(ids) for name, rows in decided.items()}
+        most = max(len(rows.row_id) for rows in decided.values())
+        if len(ids) < most:
+            left_out = (f"Compared on the {len(ids):,} rows that all models may be judged on, of {most:,} at most.",)
     start = next(iter(found.values()))
     for name, rows in found.items():
         if not (np.array_equal(rows.y, start.y) and np.array_equal(rows.group, start.group)):
@@ -174,50 +216,29 @@ def common_rows(data: Mapping[str, Dataset]) -> tuple[dict[str, Dataset], tuple[
     return found, left_out
 
 
-def _decisions(name: str, network: Network, data: Dataset) -> Decision:
-    parts = []
-    for batch in blocks(data):
-        with running(repr(name), batch.inputs):
-            parts.append(np.asarray(network.forward(batch.inputs) > 0, np.bool_))
-    return np.concatenate(parts)
-
-
-def _judged(data: Dataset, decided: Decision) -> DisparityReport:
-    cells = Cells.count(y=data.y, decision=decided, group=data.group, groups=data.group_names)
-    return disparity_of(Tally(n=len(data), columns=("group",), cells=cells), metrics=CORE, replicates=0, name=data.name)
-
-
-def _compared(
-    report: DisparityReport,
-    network: Network,
-    data: Dataset,
-    gap_metric: str,
-    audited: AuditReport | None,
-) -> ComparedModel:
+def _by_group(report: DisparityReport, gap_metric: str) -> dict[str, Any]:
+    """Rates by group, and which groups make the gap."""
     metrics = CRITERIA[gap_metric]
-    gap = report.gaps[metrics[0]]
-    rows, none = RowRecord.of(data).digest, undefined("no rows of this group")
-    return ComparedModel(
-        digest=digest_of(network),
-        rows=rows,
-        rates={
-            metric: {group: report.metrics[metric].groups.get(group, none) for group in report.groups}
-            for metric in dict.fromkeys(("selection_rate", *metrics))
-        },
-        highest=gap.highest if len(metrics) == 1 else "",
-        lowest=gap.lowest if len(metrics) == 1 else "",
-        verdicts={} if audited is None else _told(audited, rows),
-    )
+    gap, none = report.gaps[metrics[0]], undefined("no rows of this group")
+    rates = {
+        metric: {group: report.metrics[metric].groups.get(group, none) for group in report.groups}
+        for metric in dict.fromkeys(("selection_rate", *metrics))
+    }
+    one = len(metrics) == 1
+    return {"rates": rates, "highest": gap.highest if one else "", "lowest": gap.lowest if one else ""}
 
 
-def _told(report: AuditReport, rows: str) -> dict[str, ComparedVerdict]:
+def _told(report: AuditReport | None, rows: str, *, whole: bool) -> dict[str, ComparedVerdict]:
+    """The verdicts of an audit; ``whole``: all rows with the digest ``rows`` are compared."""
+    if report is None:
+        return {}
     return {
         group: ComparedVerdict(
             verdict=pathway.verdict,
             reference=pathway.reference,
             effect=pathway.effect,
             twins=0 if pathway.twins is None else pathway.twins.n,
-            same_rows=report.data.digest == rows,
+            same_rows=whole and report.data.digest == rows,
         )
         for group, pathway in report.pathways.items()
     }
@@ -236,28 +257,23 @@ def _verdicts(audits: Sequence[AuditReport], digests: Mapping[str, str]) -> dict
     return found
 
 
-def _pair(data: Dataset, first: str, second: str, decisions: Mapping[str, Decision]) -> ComparedPair:
-    before, after = decisions[first], decisions[second]
-    right = data.y == 1
+def _pair(first: str, second: str, decided: Mapping[str, _Decided]) -> ComparedPair:
+    rows, before, after = decided[first], decided[first].decision, decided[second].decision
+    right = rows.y == 1
     raised, lowered = (
-        {name: tuple(data.row_id[moved & (data.group == code)].tolist()) for code, name in _groups(data)}
+        {name: tuple(rows.row_id[moved & (rows.group == code)].tolist()) for code, name in rows.present}
         for moved in (~before & after, before & ~after)
     )
-    found = changes(before, after, data.group, data.group_names)
+    found = changes(before, after, rows.group, rows.groups)
     return ComparedPair(
         first=first,
         second=second,
         agreement=share(before == after),
         accuracy=paired((after == right).astype(np.float64) - (before == right)),
-        changes={name: found[name] for _, name in _groups(data)},
+        changes={name: found[name] for _, name in rows.present},
         raised_rows=raised,
         lowered_rows=lowered,
     )
-
-
-def _groups(data: Dataset) -> list[tuple[int, str]]:
-    """Codes and names of the groups that have rows."""
-    return [(code, name) for code, name in enumerate(data.group_names) if (data.group == code).any()]
 
 
 def digest_of(model: Opened) -> str:

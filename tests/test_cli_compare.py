@@ -76,8 +76,21 @@ def test_held_out_rows_are_compared_and_files_are_written(tmp_path: Path) -> Non
 def test_models_of_other_splits_are_compared_on_rows_held_out_from_both() -> None:
     report = compared("plain", "other", *TABLE)
     assert report.pairs[0].agreement.n == 180
-    assert report.notes[0] == "Compared on the 180 rows that all models may be judged on, of 360 at most."
-    assert report.notes[2].startswith("other may be judged on the 360 test rows")
+    assert report.notes[1].startswith("other may be judged on the 360 test rows")
+    assert report.notes[2] == "Compared on the 180 rows that all models may be judged on, of 360 at most."
+    assert report.front.split == "180 rows"
+
+
+def test_a_folder_of_tables_is_streamed(tmp_path: Path) -> None:
+    head, *lines = people(300, 3).splitlines()
+    for name, some in (("a.csv", lines[:200]), ("b.csv", lines[200:])):
+        (tmp_path / name).write_text("\n".join([head, *some]) + "\n")
+    (tmp_path.parent / "whole.csv").write_text("\n".join([head, *lines]) + "\n")
+    words = ("--label", "hired", "--group", "sex")
+    streamed = compared("plain", "longer", "--data", tmp_path, *words)
+    whole = compared("plain", "longer", "--data", tmp_path.parent / "whole.csv", *words)
+    assert streamed.front.points == whole.front.points
+    assert streamed.pairs == whole.pairs
 
 
 def test_models_of_one_name_are_told_apart_by_their_paths() -> None:

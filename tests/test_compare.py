@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,8 +17,8 @@ from results_for_tests import HOSTILE, compared
 from torch import nn
 
 from fairheads.audit import audit
-from fairheads.compare import common_rows, compare
-from fairheads.data import Dataset, RowRecord
+from fairheads.compare import compare
+from fairheads.data import Dataset, RowRecord, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics.agreement import changes, paired, share
 from fairheads.models import Bundle
@@ -153,22 +154,36 @@ def test_rows_that_all_have_are_compared_whatever_their_order(rows: Dataset, mod
     found = compare(models, some)
     shared = compare(models, dict.fromkeys(models, rows.take(np.arange(200, 600))))
     assert found.pairs == shared.pairs
+    assert found.changed_csv() == shared.changed_csv()
     assert found.front.points == shared.front.points
     assert found.notes == ("Compared on the 400 rows that all models may be judged on, of 800 at most.",)
     assert shared.notes == ()
 
 
+def test_a_stream_gives_the_report_of_its_rows(
+    rows: Dataset, models: dict[str, nn.Module], report: ComparisonReport
+) -> None:
+    def parts() -> Iterator[Dataset]:
+        for start in range(0, ROWS, 130):
+            yield rows.take(np.arange(start, min(start + 130, ROWS)))
+
+    stream = Stream(parts, group_names=rows.group_names, name=rows.name)
+    found = compare(models, dict.fromkeys(models, stream))
+    assert found.to_json() == report.to_json()
+    assert found.changed_csv() == report.changed_csv()
+
+
 def test_other_people_are_refused(rows: Dataset) -> None:
+    def refused(other: Dataset, says: str) -> None:
+        nets = {"a": Column(0), "b": Column(1)}
+        with pytest.raises(InputError, match=says):
+            compare(nets, {"a": first, "b": other})
+
     first = rows.take(np.arange(100))
-    with pytest.raises(InputError, match="no row is held out from all"):
-        common_rows({"a": first, "b": rows.take(np.arange(100, 200))})
-    with pytest.raises(InputError, match="'b' have other labels"):
-        common_rows({"a": first, "b": first.relabelled(1 - first.y)})
-    with pytest.raises(InputError, match="not unique"):
-        common_rows({"a": first, "b": rows.take(np.r_[np.arange(50), np.arange(50)])})
-    other = Dataset(np.zeros((100, 3)), first.y, np.zeros(100, int), group_names=["z"])
-    with pytest.raises(InputError, match="same groups"):
-        common_rows({"a": first, "b": other})
+    refused(rows.take(np.arange(100, 200)), "no row is held out from all")
+    refused(first.relabelled(1 - first.y), "'b' have other labels")
+    refused(rows.take(np.r_[np.arange(50), np.arange(50)]), "not unique")
+    refused(Dataset(np.zeros((100, 3)), first.y, np.zeros(100, int), group_names=["z"]), "same groups")
 
 
 def test_what_makes_no_sense_is_refused(rows: Dataset, models: dict[str, nn.Module]) -> None:
