@@ -94,8 +94,9 @@ class ImageEncoder:
             if image.width * image.height > MOST_PIXELS:
                 raise InputError(f"it has {image.width:,} x {image.height:,} pixels, more than {MOST_PIXELS:,}")
             shown = image.convert(self.colours).resize(self.size[::-1], Image.Resampling.BILINEAR)
-        values = np.asarray(shown, np.float32).reshape(*self.size, -1) / np.float32(255)
-        values = (values - np.float32(self.mean)) / np.float32(self.scale)
+        values: NDArray[np.float32] = np.asarray(shown, np.float32).reshape(*self.size, -1) / np.float32(255)
+        values -= np.array(self.mean, np.float32)
+        values /= np.array(self.scale, np.float32)
         return np.ascontiguousarray(values if self.layout == "HWC" else values.transpose(2, 0, 1))
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,12 +109,11 @@ class ImageEncoder:
         if plain.get("kind") != "image" or not {"size"} <= plain.keys() - {"kind"} <= known:
             raise ConfigError(f'it must have the "kind" "image" and a "size", and of {sorted(known)} no others.')
         try:
-            tuples = {"size": tuple(int(v) for v in plain["size"])}
-            tuples |= {name: tuple(float(v) for v in plain[name]) for name in ("mean", "scale") if name in plain}
+            settings: dict[str, Any] = {"size": tuple(int(v) for v in plain["size"])}
+            settings |= {name: tuple(float(v) for v in plain[name]) for name in ("mean", "scale") if name in plain}
         except (TypeError, ValueError) as error:
             raise ConfigError(f"`size`, `mean` and `scale` must be lists of numbers: {first_line(error)}.") from error
-        others = {name: plain[name] for name in ("layout", "colours") if name in plain}
-        return cls(**tuples, **others)
+        return cls(**settings, **{name: plain[name] for name in ("layout", "colours") if name in plain})
 
     @classmethod
     def read(cls, file: str | Path) -> ImageEncoder:
