@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from test_audit_models import save_pt2, small
+from test_audit_models import small
 from test_cli import people, run
 
 from fairheads.data import read_table
-from fairheads.models import fit_table, save_bundle
+from fairheads.models import Bundle, fit_table, save_bundle
 from fairheads.planted import synthetic
 from fairheads.results import ComparisonReport
 from fairheads.training import Unconstrained
@@ -29,7 +30,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_bundle(bundle, folder / name)
     (folder / "again").mkdir()
     save_bundle(fit_table(table, Unconstrained(), hidden=(6,), epochs=1), folder / "again" / "plain")
-    save_pt2(small(), folder / "net.pt2")
+    save_bundle(Bundle(net=small()), folder / "bare")
     data = synthetic(300, seed=1)
     lines = [",".join([*(f"c{i}" for i in range(8)), "hired", "side"])]
     lines += [
@@ -97,12 +98,12 @@ def test_models_of_one_name_are_told_apart_by_their_paths() -> None:
     assert list(compared("plain", "again/plain", *TABLE).models) == ["plain", "again/plain"]
 
 
-def test_models_from_elsewhere_are_fed_numbers() -> None:
+def test_models_without_an_encoder_are_fed_numbers() -> None:
     words = ("--data", "numbers.csv", "--label", "hired", "--group", "side")
-    done = run("compare", "net.pt2", "net.pt2", *words)
+    done = run("compare", "bare", "bare", *words)
     assert (done.exit_code, "given once" in done.stderr) == (2, True)
-    Path("copy.pt2").write_bytes(Path("net.pt2").read_bytes())
-    report = compared("net.pt2", "copy.pt2", *words)
+    shutil.copytree("bare", "copy")
+    report = compared("bare", "copy", *words)
     assert report.pairs[0].agreement.value == 1.0
     assert report.front.split.startswith("all 300 rows of numbers.csv, whose 8 columns")
 
@@ -127,7 +128,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "no such gap": (["plain", "longer", *TABLE, "--gap-metric", "auc"], 2, "must be one of demographic_parity"),
     "no report": (["plain", "longer", *TABLE, "--report", "people.csv"], 1, "is not a JSON file"),
     "a folder for the list": (["plain", "longer", *TABLE, "--list-flips", "plain"], 2, "is a directory"),
-    "another table": (["plain", "net.pt2", *TABLE], 1, "which is text"),
+    "another table": (["plain", "bare", *TABLE], 1, "which is text"),
 }
 
 
