@@ -19,7 +19,7 @@ from fairheads.pathways.effects import shifts
 from fairheads.pathways.response import shifted_gradients
 from fairheads.pathways.routing import contribution_shares
 from fairheads.pathways.sample import Sample, collect
-from fairheads.pathways.steps import FEWEST, PASSES, TURNS, slopes, walked, walked_rows
+from fairheads.pathways.steps import FEWEST, OF_EACH, PASSES, TURNS, slopes, walked, walked_rows
 from fairheads.pathways.units import discover
 from fairheads.planted import plant_head, synthetic
 from fairheads.training import Penalized, Unconstrained, train
@@ -124,8 +124,21 @@ def test_rows_are_as_many_as_the_passes_allow_and_those_of_every_block_alike() -
     for units in (200, 5000):
         rows = walked_rows(sample, units)
         most = max(FEWEST, PASSES // (TURNS * units))
-        assert most <= rows.sum() < most + 20 and np.ptp(np.bincount(sample.block[rows])) == 0
+        assert most <= rows.sum() < most + 20 + 2 * OF_EACH
+        assert units == 5000 or np.ptp(np.bincount(sample.block[rows])) == 0
         assert np.array_equal(rows, walked_rows(sample, units))
+
+
+def test_of_a_rare_group_there_are_several_rows_in_every_fold() -> None:
+    data = synthetic(3000, seed=1)
+    rare = np.zeros(len(data), bool)
+    rare[np.flatnonzero(data.group == 1)[:60]] = True
+    network = WithoutGradients(trained())
+    sample = collect(network, data, rare, network.layers(), 0)
+    rows = walked_rows(sample, 5000)
+    for fold in (0, 1):
+        assert (rows & rare & (sample.fold == fold)).sum() == min(OF_EACH, (rare & (sample.fold == fold)).sum())
+    assert FEWEST < rows.sum() <= FEWEST + 2 * OF_EACH
 
 
 def test_some_rows_tell_what_all_do(monkeypatch: pytest.MonkeyPatch) -> None:

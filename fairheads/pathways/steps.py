@@ -27,6 +27,9 @@ PASSES = 2**18
 FEWEST = 100
 """Fewest rows whose units are told apart, however many units there are."""
 
+OF_EACH = 20
+"""Fewest of them in each group and fold, where there are so many: a spread is that of several rows."""
+
 STEP = 0.1
 """How far a unit moves to either side for its slope, in its sd: wide enough for activations of eight bits, and the
 shares of routing change by a hundredth of the largest."""
@@ -36,15 +39,21 @@ FAINT = 1e-9
 
 
 def walked_rows(sample: Sample, units: int) -> Mask:
-    """The rows that `PASSES` lets a layer of so many units run on with, as many of every jackknife block, (n,).
+    """The rows that `PASSES` lets a layer of so many units run on with, (n,): as many of every jackknife block, and
+    more of a rare group, up to `OF_EACH`.
 
-    They depend on the number of rows, their blocks and the number of units alone: those of twins are the same.
+    They depend on the rows and the number of units alone: those of twins are the same.
     """
     most = -(-max(FEWEST, PASSES // (TURNS * units)) // JACKKNIFE_BLOCKS)
     rows = np.zeros(len(sample), bool)
     order = np.random.default_rng([len(sample), units]).permutation(len(sample))
     for block in range(JACKKNIFE_BLOCKS):
         rows[order[sample.block[order] == block][:most]] = True
+    for fold in (0, 1):
+        for side in (sample.member, ~sample.member):
+            here = order[(side & (sample.fold == fold))[order]]
+            more = max(0, OF_EACH - int(rows[here].sum()))
+            rows[here[~rows[here]][:more]] = True
     return rows
 
 
