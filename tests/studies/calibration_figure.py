@@ -20,6 +20,9 @@ COLOURS = {
     "compensating_head": "#1f5f99",
 }
 TRUTHS = ("no head", "aligned", "suppression", "head", "routed")
+FEWEST = 5
+"""Data sets from which on a point of a line is drawn."""
+
 LINES = {"unconstrained": "#888888", "half a merge": "#d98c5f", "merged_head": "#1f5f99", "parity_penalty": "#2e8b7a"}
 
 Table = dict[str, Any]
@@ -30,9 +33,10 @@ def draw(result: Table, file: Path) -> None:
     kinds = [kind for kind in ("table", "image", "tokens") if kind in result]
     if not kinds:
         return
+    enough = {name: bench for name, bench in result.items() if name != "alpha" and bench["data sets"] >= FEWEST}
     lines = [
-        ("audited rows", {float(name.split()[0]): result[name] for name in result if name.endswith(" rows")}),
-        ("strength of proxies (sd)", {float(name.split()[1]): result[name] for name in result if "proxy " in name}),
+        ("audited rows", {float(name.split()[0]): enough[name] for name in enough if name.endswith(" rows")}),
+        ("strength of proxies (sd)", {float(name.split()[1]): enough[name] for name in enough if "proxy " in name}),
     ]
     if "table" in result:
         lines[0][1][6000.0] = lines[1][1][1.0] = result["table"]
