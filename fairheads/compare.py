@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from importlib.metadata import version
 from itertools import combinations
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairheads.activations import Network, OnnxNetwork, TorchNetwork, as_network, one_thread
+from fairheads.activations import Network, as_network, one_thread
+from fairheads.audit import told
+from fairheads.audit.opening import net_of
 from fairheads.data import Batch, Dataset, RowRecord, Stream, blocks
 from fairheads.data.dataset import joined
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.metrics.agreement import Decision, changes, paired, share
-from fairheads.models import Bundle, Opened, open_model, weights_digest
+from fairheads.models import Bundle, Opened, open_model
 from fairheads.models.running import running
 from fairheads.results import (
     CRITERIA,
@@ -105,14 +106,14 @@ def compare(
     if gap_metric not in GAPS:
         raise ConfigError(f"`gap_metric` must be one of {', '.join(GAPS)}, got {gap_metric!r}.")
     opened = {name: open_model(model) if isinstance(model, str | Path) else model for name, model in models.items()}
-    networks = {name: as_network(model.net if isinstance(model, Bundle) else model) for name, model in opened.items()}
+    networks = {name: as_network(net_of(model)) for name, model in opened.items()}
     records = _records(data)
     for name, model in opened.items():
         if isinstance(model, Bundle) and model.rows is not None:
             model.rows.refuse_overlap(records[name], of=name)
     decided, left_out = _common({name: _decided(name, networks[name], data[name]) for name in models})
     reports = {name: each.report() for name, each in decided.items()}
-    verdicts = _verdicts(audits, {name: digest_of(network) for name, network in networks.items()})
+    verdicts = _verdicts(audits, {name: told.digest_of(network) for name, network in networks.items()})
     return ComparisonReport(
         front=front_of(
             [
@@ -132,7 +133,7 @@ def compare(
             for name, report in reports.items()
         },
         pairs=tuple(_pair(one, other, decided) for one, other in combinations(models, 2)),
-        versions=_versions(),
+        versions=reduce(or_, map(told.versions, networks.values())),
         notes=(*notes, *left_out),
     )
 
@@ -278,12 +279,4 @@ def _pair(first: str, second: str, decided: Mapping[str, _Decided]) -> ComparedP
 
 def digest_of(model: Opened) -> str:
     """The hash of the weights of an opened model, as audits report it; empty where there is none."""
-    network = as_network(model.net if isinstance(model, Bundle) else model)
-    if isinstance(network, OnnxNetwork):
-        return network.digest
-    return weights_digest(network.module) if isinstance(network, TorchNetwork) else ""
-
-
-def _versions() -> dict[str, str]:
-    packages = ("fairheads", "torch", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    return told.digest_of(as_network(net_of(model)))
