@@ -29,7 +29,7 @@ from run import commands  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:.*code of your own")
 
 WITHOUT_TWINS = {"neutral", "inconclusive", "not_testable", "suppression", "consistent_with_compensating_head"}
-"""What may be said of a network without twins (METHODS, section 4)."""
+"""What may be said of a network without twins."""
 
 
 def rate(report: DisparityReport, name: str, group: str | None = None) -> float:

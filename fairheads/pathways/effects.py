@@ -99,7 +99,7 @@ def along(
 
 @dataclass(frozen=True, eq=False)
 class PointEffects:
-    """Unturned effects at one layer, on the rows that were kept: see METHODS in each field's function.
+    """Unturned effects at one layer, on the rows that were kept.
 
     ``swap``: mean logit with the group's activation minus with the reference's, in sd of the logit, over the rows
     whose merit bin has rows of both groups.
