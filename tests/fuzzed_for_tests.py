@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import resource
 import signal
 import sys
@@ -141,13 +140,13 @@ def checked(path: Path, watch: Watch, opener: Callable[[Path], object] = run) ->
             opener(path)
         fate = "ran"
     except FairheadsError as error:
-        fate, said = f"{type(error).__name__} {error!s}", str(error)
+        fate, said = _site(error), str(error)
         if "\n" in said or not 20 < len(said) < 900 or not said.isprintable():
             wrong = f"no clear line: {said!r}"
     except TooLongError:
         fate = wrong = f"takes more than {SECONDS} s"
     except BaseException as error:
-        fate = type(error).__name__
+        fate = f"{type(error).__name__} {_site(error)}"
         wrong = f"raised {type(error).__name__}: {error} | {traceback.format_exc()[-1200:]}"
     finally:
         watch.on = False
@@ -156,7 +155,19 @@ def checked(path: Path, watch: Watch, opener: Callable[[Path], object] = run) ->
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if peak > MEMORY:
         wrong = f"took {peak >> 20} MB of memory {wrong or ''}"
-    return re.sub(r"'[^']*'|[\d,]+|\(.*\)", "", fate)[:90], wrong
+    return fate, wrong
+
+
+def _site(error: BaseException) -> str:
+    """The lines of the package that an error, or the one behind it, came through last."""
+    places = [
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for each in (error, error.__cause__)
+        if each is not None
+        for frame in traceback.extract_tb(each.__traceback__)
+        if "/fairheads/" in frame.filename
+    ]
+    return " ".join(places[-2:] or ["elsewhere"])
 
 
 def limit_memory() -> None:
@@ -165,7 +176,7 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, held + MEMORY))
 
 
-def seeds(marker: Path) -> list[tuple[str, bytes]]:
+def seeds(marker: Path) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
     """Files to begin with, by the end of their name: of every format one that opens, and all hostile ones."""
     import io
 
@@ -186,7 +197,7 @@ def seeds(marker: Path) -> list[tuple[str, bytes]]:
         *_with_extras(),
     ]
     hostile = [(Path(each.name).suffix, each.content) for each in files(marker) if len(each.content) < 2**17]
-    return made * 10 + hostile
+    return made, hostile
 
 
 def _with_extras() -> list[tuple[str, bytes]]:
@@ -219,7 +230,7 @@ class Fuzzer:
         self.folder = folder.resolve()
         marker = Path(tempfile.gettempdir()) / f"fairheads-fuzz-{os.getpid():08}"
         self.marker = marker
-        self.bases = seeds(marker)
+        self.whole, self.bases = seeds(marker)
         words = (
             f"open({str(marker)!r}, 'w').close()",
             f"builtins.{marker.name}",
@@ -227,14 +238,14 @@ class Fuzzer:
             "torch.hub.load",
             "../../x",
         )
-        self.mutator = Mutator(seed, [content for _, content in self.bases], words)
+        self.mutator = Mutator(seed, [content for _, content in self.whole + self.bases], words)
         self.watch = Watch(self.folder, str(marker))
         self.fates: dict[str, int] = {}
         self.findings = 0
 
     def step(self) -> None:
         """One file."""
-        end, content = self.mutator.random.choice(self.bases)
+        end, content = self.mutator.random.choice(self.whole if self.mutator.random.random() < 0.5 else self.bases)
         if self.mutator.random.random() < 0.05:
             end = self.mutator.random.choice(ENDS)
         content = self.mutator.changed(content)
@@ -286,7 +297,7 @@ def main(words: Sequence[str] | None = None) -> None:
         _with_atheris(given)
         return
     fuzzer = Fuzzer(given.folder, given.seed)
-    fuzzer.tried(*fuzzer.bases[0])  # what the libraries load late
+    fuzzer.tried(*fuzzer.whole[0])  # what the libraries load late
     limit_memory()
     start = time.process_time()
     while time.process_time() - start < given.seconds and sum(fuzzer.fates.values()) < given.files:
@@ -305,7 +316,7 @@ def _with_atheris(given: argparse.Namespace) -> None:
     fuzzer = Fuzzer(given.folder, given.seed)
     corpus = given.folder.parent / "corpus"
     corpus.mkdir(exist_ok=True)
-    for number, (end, content) in enumerate(dict.fromkeys(fuzzer.bases)):
+    for number, (end, content) in enumerate(fuzzer.whole + fuzzer.bases):
         head = bytes([ENDS.index(end)]) if end in ENDS else b"\x00"
         (corpus / f"seed{number}").write_bytes(head + content)
 

@@ -29,7 +29,7 @@ def test_a_minute_of_changed_files_finds_nothing(tmp_path: Path) -> None:
         pytest.importorskip(extra, reason="needs the extra `integrations`")
     done = fuzzed(tmp_path / "fuzz", seconds=60, seed=0, files=8_000)
     assert done["findings"] == []
-    assert done["files"] > 1_000 and done["ran"] > 10 and done["fates"] > 100
+    assert done["files"] > 1_000 and done["ran"] > 30 and done["fates"] > 40
     assert done["megabytes"] < 2_000
 
 
