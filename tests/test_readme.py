@@ -102,8 +102,8 @@ def test_the_study_says_what_the_readme_says() -> None:
     }
     found = [row["sample_5000"]["verdict"] for row in rows if row["kind"] in ("constrained", "merged")]
     assert (
-        f"heads were found in {found.count('compensating_head')} of the {len(found)} constrained and merged networks, in"
-        f" {on_few['half merged']} merged by half, and {on_few['unconstrained']} unconstrained ones were neutral"
+        f"heads were found in {found.count('compensating_head')} of the {len(found)} constrained and merged networks,"
+        f" in {on_few['half merged']} merged by half, and {on_few['unconstrained']} unconstrained ones were neutral"
     ) in README.replace("\n", " ")
 
 
