@@ -17,6 +17,8 @@ TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.lock)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 QUICK_NOTEBOOKS := $(filter notebooks/01% notebooks/02%,$(NOTEBOOKS))
 OTHER_NOTEBOOKS := $(filter-out $(QUICK_NOTEBOOKS),$(NOTEBOOKS))
+# Quick tests of what `make test` does not install, and skips.
+OF_EXTRAS := $(shell grep -lE 'importorskip|the extra' tests/test_*.py)
 
 # Two processes of one thread each are faster than one process of two threads, and give the same numbers everywhere.
 export OMP_NUM_THREADS := 1
@@ -37,10 +39,10 @@ demo: $(RUN) ## train, save and audit three networks on the embedded data; write
 	$(BIN)/fairheads demo --out fairheads-demo
 
 test: $(TEST) ## the tests that are not slow, and notebooks 01 and 02
-	$(PYTEST) -m "not slow"
-	$(if $(QUICK_NOTEBOOKS),$(NBMAKE) $(QUICK_NOTEBOOKS),@echo "No notebook 01 or 02.")
+	$(NBMAKE) -m "not slow" $(QUICK_NOTEBOOKS) tests
 
-test-all: $(DEV) ## what `make test` leaves out: slow tests, other notebooks, the benchmarks (that they run)
+test-all: $(DEV) ## what `make test` leaves out: tests of extras, slow tests, other notebooks, the benchmarks (that they run)
+	$(PYTEST) -m "not slow" $(OF_EXTRAS)
 	$(PYTEST) -m slow || { code=$$?; if [ $$code -ne 5 ]; then exit $$code; fi; echo "No test is marked slow."; }
 	$(if $(OTHER_NOTEBOOKS),$(NBMAKE) $(OTHER_NOTEBOOKS),@echo "No notebook beside 01 and 02.")
 	$(BIN)/pytest tests/benchmarks
