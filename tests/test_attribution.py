@@ -86,7 +86,7 @@ class Tail(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", pytest.param("gelu", marks=pytest.mark.slow)])
 def test_attributions_are_captums_on_the_same_contrast(activation: str) -> None:
     net = trained(activation, 10.0)
     network, sample = sampled(net, 1000)
