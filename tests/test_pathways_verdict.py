@@ -168,6 +168,7 @@ def test_suppression_needs_a_lost_ranking_a_smaller_gap_and_no_effect() -> None:
     assert said(quiet, within=0.75, gap=-0.2) == "neutral"
     vague = judge(case(layer(swap=0.08, se=0.05), within=0.75))
     assert vague.verdict == "head_or_suppression" and "is open" in vague.reason
+    assert not vague.rests_on_effect and judge(case(HEAD, within=0.80)).rests_on_effect
     assert said(layer(swap=-0.08, se=0.05), within=0.75) == "inconclusive"
     assert said(layer(swap=0.08, se=0.05)) == "inconclusive"
 

@@ -51,7 +51,8 @@ MEANING: dict[str, str] = {
         "network"
     ),
     "head_or_suppression": (
-        "a group-dependent push is there, and part of the ranking within groups is lost: a head or levelling down"
+        "the network evens out the gap, and the ranking within groups is lost or not shown to be kept: a head,"
+        " levelling down, or both"
     ),
     "suppression": (
         "merit that goes with the group was dropped for everybody (levelling down); no second head was found"
@@ -206,8 +207,9 @@ class PathwayReport(Shown):
 
     @property
     def rests_on_effect(self) -> bool:
-        """Whether the verdict says that an effect lies beyond its margin."""
-        return self.verdict in _HEADS
+        """Whether the verdict says that an effect lies beyond its margin; ``head_or_suppression`` need not."""
+        effect = self.effect
+        return effect is not None and max(effect.low, -effect.high) > effect.margin and self.verdict in _HEADS
 
     @property
     def emerges_at(self) -> str | None:
