@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fairheads.activations import Network, OnnxNetwork, as_network
-from fairheads.audit.opening import Model, Net, Opened, Opening, module_of
+from fairheads.audit.opening import Model, Net, Opening, module_of
 from fairheads.data import Dataset, RowRecord, Stream, blocks
 from fairheads.errors import ConfigError, InputError
-from fairheads.models import Bundle
+from fairheads.models import Bundle, Opened
 from fairheads.models.running import running
 from fairheads.twins import TwinRecipe
 from fairheads.twins.given import refuse_other_recipe, refuse_trained_on, refuse_twice, same_rows

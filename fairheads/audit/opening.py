@@ -12,12 +12,11 @@ from torch.export import ExportedProgram
 from fairheads.activations import Network, Outcome, TorchNetwork, as_network
 from fairheads.data import RowRecord
 from fairheads.errors import ConfigError
-from fairheads.models import Bundle, open_model
+from fairheads.models import Bundle, Opened, open_model
 from fairheads.twins import TwinRecipe
 
 Net = Network | nn.Module | ExportedProgram
-Model = Net | Bundle | str | Path
-Opened = Net | Bundle
+Model = Opened | str | Path
 
 
 @dataclass(frozen=True)

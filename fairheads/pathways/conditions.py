@@ -160,12 +160,21 @@ def bounds_of(case: Case, alpha: float, rule: Rule = RULE) -> Bounds:
     )
 
 
+def keeps_ranking(retention: Number, rule: Rule = RULE) -> bool:
+    """Whether the ranking within groups is shown to be kept."""
+    return retention.low is not None and retention.low > rule.retention
+
+
+def gap_of_twins(case: Case) -> float:
+    """The median twin's difference in selection rates: one twin that learned nothing does not move it."""
+    return float(np.median([twin.gap for twin in case.twins]))
+
+
 def gap_to_reach(case: Case, bounds: Bounds, rule: Rule = RULE) -> float:
     """The difference in selection rates beyond which a head has moved it; NaN without twins or a direction."""
     if not case.twins or case.orientation == 0 or rule.moved_share is None:
         return float("nan")
-    theirs = float(np.median([twin.gap for twin in case.twins]))
-    return theirs - case.orientation * rule.moved_share * float(bounds.margin[1])
+    return gap_of_twins(case) - case.orientation * rule.moved_share * float(bounds.margin[1])
 
 
 def moved_gap(case: Case, bounds: Bounds, rule: Rule = RULE) -> bool | None:

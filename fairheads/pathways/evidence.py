@@ -14,7 +14,9 @@ from fairheads.pathways.conditions import (
     UNITS,
     Bounds,
     Rule,
+    gap_of_twins,
     gap_to_reach,
+    keeps_ranking,
     layer_checks,
     moved_gap,
     twin_summary,
@@ -171,8 +173,7 @@ def _input_auc(case: Case) -> Number:
 
 
 def _kept(retention: Number, beside: str, rule: Rule) -> Evidence:
-    kept = retention.low is not None and retention.low > rule.retention
-    note = f"share of that of {beside}"
+    note, kept = f"share of that of {beside}", keeps_ranking(retention, rule)
     return _functional("ranking within groups kept", retention, rule.retention, note, kept)
 
 
@@ -181,8 +182,7 @@ def _gap(case: Case, bounds: Bounds, rule: Rule) -> list[Evidence]:
     moved = moved_gap(case, bounds, rule)
     if moved is None:
         return []
-    theirs = np.median([twin.gap for twin in case.twins])
-    note = f"{theirs:.3f} of the median twin; beyond it by {rule.moved_share:g} of erasure's margin"
+    note = f"{gap_of_twins(case):.3f} of the median twin; beyond it by {rule.moved_share:g} of erasure's margin"
     found = Number(value=case.gap, n=case.n)
     return [_functional("difference in selection rates", found, gap_to_reach(case, bounds, rule), note, moved)]
 

@@ -14,6 +14,7 @@ from fairheads.pathways.conditions import (
     Rule,
     bounds_of,
     general_checks,
+    keeps_ranking,
     layer_checks,
     moved_gap,
     retention_of,
@@ -115,7 +116,7 @@ def _head(
     place = _strongest(bounds, places)
     effect = f"{KINDS[place[1]]} at {case.layers[place[0]].name} beyond its margin"
     failed = [check.detector for check in layer_checks(case.layers[place[0]]) if check.passed is False]
-    kept = retention.low is not None and retention.low > rule.retention
+    kept = keeps_ranking(retention, rule)
     if case.orientation == 0:
         word: Verdict = "inconclusive"
         reason = f"{effect}, but the labels show no gap that would give it a direction"
