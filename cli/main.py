@@ -17,6 +17,7 @@ from .disparity import disparity
 from .merge import merge
 from .render import render
 from .selftest import selftest
+from .study import study
 from .train import train
 from .verbosity import measured, verbosity_options
 
@@ -45,6 +46,7 @@ def fairheads() -> None:
 
 for command in (demo, train, audit, compare, merge, disparity, selftest, render):
     fairheads.add_command(verbosity_options(command))
+fairheads.add_command(study)
 
 
 def main() -> None:

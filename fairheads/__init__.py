@@ -23,6 +23,8 @@ The map of the house, from the ground up (imports point down only; every name ha
 ``fairheads.integrations``  Lightning and Hugging Face
 ``fairheads.reports``       text, Markdown and HTML pages made of results
 ``fairheads.audit``         the one call that puts it together
+``fairheads.compare``       several models on the same rows
+``fairheads.study``         the paper's study on one's own data
 ====================  =====================================================================
 """
 

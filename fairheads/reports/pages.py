@@ -15,11 +15,21 @@ from fairheads.results import (
     Front,
     ImpactReport,
     MergeReport,
+    PaperReport,
     SelftestReport,
     page,
 )
 
-Report = AuditReport | ComparisonReport | DisparityReport | Front | ImpactReport | MergeReport | SelftestReport
+Report = (
+    AuditReport
+    | ComparisonReport
+    | DisparityReport
+    | Front
+    | ImpactReport
+    | MergeReport
+    | PaperReport
+    | SelftestReport
+)
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
     AuditReport: {
@@ -63,6 +73,13 @@ FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
         "html": MergeReport.page,
         "csv": MergeReport.to_csv,
     },
+    PaperReport: {
+        "text": lambda report: f"{report.summary()}\n",
+        "json": PaperReport.to_json,
+        "md": PaperReport.markdown,
+        "html": PaperReport.page,
+        "csv": PaperReport.to_csv,
+    },
     SelftestReport: {
         "text": lambda report: f"{report.summary()}\n",
         "json": SelftestReport.to_json,
@@ -99,6 +116,6 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kinds = (ComparisonReport, DisparityReport, Front, ImpactReport, MergeReport, SelftestReport)
+    kinds = (ComparisonReport, DisparityReport, Front, ImpactReport, MergeReport, PaperReport, SelftestReport)
     kind = next((kind for kind in kinds if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

@@ -35,6 +35,7 @@ from fairheads.results.metric import (
     Stratum,
 )
 from fairheads.results.number import Number, undefined
+from fairheads.results.paper import PaperClaim, PaperPoint, PaperReport, PaperRun
 from fairheads.results.pathway import (
     MEANING,
     Effect,
@@ -107,6 +108,10 @@ __all__ = [
     "ModelInfo",
     "Neutralisation",
     "Number",
+    "PaperClaim",
+    "PaperPoint",
+    "PaperReport",
+    "PaperRun",
     "PathwayReport",
     "Recovery",
     "RoutingReport",

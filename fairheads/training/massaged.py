@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from fairheads.data import Dataset, Stream
@@ -56,19 +56,19 @@ class Massaged(Objective):
             raise ConfigError(f"`share` must lie in [0, 1], got {share}.")
         self.share = share
 
-    def labels(self, data: Dataset) -> NDArray[np.int64]:
-        """The labels to train on, (n,)."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+    def labels(self, data: Dataset, score: ArrayLike | None = None) -> NDArray[np.int64]:
+        """The labels to train on, (n,).
 
+        ``score`` (n,) ranks the rows in place of the logistic regression: of images, whose pixels it cannot rank, that
+        of a network trained on the recorded labels.
+        """
         known_groups(data)
         y = data.y.copy()
         if len(np.unique(y)) < 2:
             return y
-        X = np.concatenate([values.reshape(len(data), -1) for values in data.inputs.values()], axis=1)
-        ranker = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        score = ranker.fit(X, y).decision_function(X)
+        score = _regressed(data) if score is None else np.asarray(score, np.float64)
+        if score.shape != y.shape or not np.isfinite(score).all():
+            raise InputError(f"`score` must be finite, with one entry per row of `data` ({len(y)}), got {score.shape}.")
         everybody = y.mean()
         for code in np.unique(data.group):
             rows = np.flatnonzero(data.group == code)
@@ -87,3 +87,15 @@ class Massaged(Objective):
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": "massaged", "share": self.share, **super().to_dict()}
+
+
+def _regressed(data: Dataset) -> NDArray[np.float64]:
+    """Score of a logistic regression of the label on all inputs."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X = np.concatenate([values.reshape(len(data), -1) for values in data.inputs.values()], axis=1)
+    ranker = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    score: NDArray[np.float64] = ranker.fit(X, data.y).decision_function(X)
+    return score
