@@ -401,7 +401,35 @@ def test_letters_that_the_font_lacks_stay_text() -> None:
 
 def test_a_group_keeps_its_colour_whatever_the_order() -> None:
     assert look("b", ["c", "b", "a"]) == look("b", ["a", "b", "c"])
-    assert len({look(group, FIVE) for group in FIVE}) == len(FIVE)
+    many = [f"group {i:02}" for i in range(36)]
+    assert len({look(group, many)[:2] for group in many}) == len(many)
+
+
+def colour_of(ax: Axes, *, beside: str) -> str:
+    """Of the line with a label, or with the label that stands beside it."""
+    labelled = {str(line.get_label()).split(",")[0]: line for line in ax.lines}
+    if beside in labelled:
+        return str(labelled[beside].get_color())
+    ticks = {label.get_text(): at for at, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    marks = [line for line in ax.lines if line.get_marker() not in ("None", None)]
+    return str(min(marks, key=lambda line: abs(float(line.get_ydata()[0]) - ticks[beside])).get_color())
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["made", "loaded"])
+def test_groups_keep_their_colour_in_every_figure_of_an_audit(loaded: bool) -> None:
+    report = replace(detailed_audit(FIVE), disparity=full(FIVE))
+    report = AuditReport.from_dict(report.to_dict()) if loaded else report
+    for group, found in report.pathways.items():
+        mine, theirs = (look(name, FIVE).colour for name in (group, found.reference))
+        assert [line.get_color() for line in found.plot_curve().lines][-2:] == [theirs, mine]
+        assert found.routing is not None
+        if not loaded:  # a file has no shares of units
+            profiles = found.routing.plot_profiles()
+            assert [colour_of(profiles, beside=clip(g, 20)) for g in (group, found.reference)] == [mine, theirs]
+        figures = (report.plot(), report.disparity.plot(), report.disparity.plot_roc(), report.disparity.plot_ratios())
+        assert {colour_of(ax, beside=clip_middle(group, 18)) for ax in figures} == {mine}
+    alone = detailed_audit(("White", "Black")).pathways["White"]
+    assert alone.plot_curve().lines[-1].get_color() != look("White", FIVE).colour
 
 
 def test_figures_follow_the_colours_of_the_page() -> None:

@@ -133,7 +133,7 @@ def analyze_pathways(
         reports[report.group] = beside_placebos(shown, controls, pair)
         if details:
             reports[report.group] = described(reports[report.group], network, others, pair, flip=flipped)
-    return reports
+    return {group: report.among(data.group_names) for group, report in reports.items()}
 
 
 def _label_bias(network: Network, pair: Pair, report: PathwayReport) -> LabelBias | None:

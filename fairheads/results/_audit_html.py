@@ -69,17 +69,16 @@ def _lead(report: AuditReport) -> str:
 
 
 def _verdicts(report: AuditReport, bunched: Sequence[Bunch], level: int) -> list[str]:
-    groups = sorted(report.disparity.groups)
     alone = [bunch[0] for bunch in bunched if len(bunch) == 1]
     if not bunched:
         return ["<p>No group was put beside a reference.</p>"]
     parts = [_pathway_html.card(bunch, level) for bunch in bunched]
     if len(report.pathways) == 1:
-        return [*parts, _pathway_html.figures(alone[0], groups)]
+        return [*parts, _pathway_html.figures(alone[0])]
     if alone:
         parts.insert(0, _audit_figure.figure(report))
     for pathway in alone:
-        parts += [html.heading(level, _pathway_html.title(pathway)), _pathway_html.figures(pathway, groups)]
+        parts += [html.heading(level, _pathway_html.title(pathway)), _pathway_html.figures(pathway)]
     return parts
 
 

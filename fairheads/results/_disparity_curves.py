@@ -53,7 +53,7 @@ def plot_roc(report: DisparityReport, ax: Axes | None = None) -> Axes:
     ax.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, zorder=1)
     auc = report.metrics.get("auc")
     for group in _drawn(sizes):
-        seen, curves = look(group, report.curves), report.curves[group]
+        seen, curves = look(group, report.groups), report.curves[group]
         area = f", AUC {typeset(amount(auc.groups[group].value))}" if auc is not None and group in auc.groups else ""
         ax.plot(
             curves.false_positive_rate,
@@ -85,7 +85,7 @@ def plot_calibration(report: DisparityReport, ax: Axes | None = None) -> Axes:
     if probabilities:
         ax.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, zorder=1)
     for group in drawn:
-        seen = look(group, report.curves)
+        seen = look(group, report.groups)
         bins = [b for b in report.curves[group].calibration if not math.isnan(b.observed.value)]
         xs, ys = [b.score for b in bins], [b.observed.value for b in bins]
         for b in bins:

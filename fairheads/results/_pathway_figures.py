@@ -128,7 +128,7 @@ def plot_curve(report: PathwayReport, ax: Axes | None = None, groups: Sequence[s
     if curve is None or not curve.merit:
         _empty(ax, "no merit bin has rows of both groups")
         return ax
-    names = sorted({report.group, report.reference} | set(groups or ()))
+    names = {report.group, report.reference, *(groups or report.groups)}
     ax.fill_between(curve.merit, curve.group, curve.reference, color=BAND, linewidth=0, zorder=0)
     ax.axhline(0, color=RULE, linewidth=0.8, zorder=1)
     for name, scores in ((report.reference, curve.reference), (report.group, curve.group)):
@@ -178,10 +178,10 @@ def _label_lines(ax: Axes, curve: MeritCurve, names: tuple[str, str]) -> None:
         )
 
 
-def curve_figure(report: PathwayReport, groups: Sequence[str] | None) -> str:
+def curve_figure(report: PathwayReport) -> str:
     """The curve with its caption in HTML."""
     with house_style():
-        ax = plot_curve(report, groups=groups)
+        ax = plot_curve(report)
     caption = (
         "People to whom the network gives the same merit, by its own reading. Where one line lies above the other, "
         "that group is scored higher at equal merit."

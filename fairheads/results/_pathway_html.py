@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fairheads.results import _markup as html
@@ -94,9 +93,9 @@ def _flips(report: PathwayReport) -> str:
     )
 
 
-def figures(report: PathwayReport, groups: Sequence[str] | None = None) -> str:
+def figures(report: PathwayReport) -> str:
     """Curve and layer profile side by side."""
-    return f'<div class="figures">{curve_figure(report, groups)}\n{layers_figure(report)}</div>'
+    return f'<div class="figures">{curve_figure(report)}\n{layers_figure(report)}</div>'
 
 
 def layer_table(bunch: Bunch) -> str:

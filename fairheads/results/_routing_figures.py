@@ -79,7 +79,7 @@ def plot_profiles(report: RoutingReport, ax: Axes | None = None, groups: Sequenc
         with house_style():
             ax = new_figure(2.9).add_subplot()
     layer = report.strongest
-    names = sorted({report.group, report.reference} | set(groups or ()))
+    names = {report.group, report.reference, *(groups or report.groups)}
     tilt = [g - r for g, r in zip(report.group_shares, report.reference_shares, strict=True)]
     order = sorted(range(layer.units), key=lambda unit: tilt[unit])
     for name, shares in ((report.reference, report.reference_shares), (report.group, report.group_shares)):

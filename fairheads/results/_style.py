@@ -81,9 +81,10 @@ class Look(NamedTuple):
 
 
 def look(name: str, names: Iterable[str]) -> Look:
-    """The look of one of ``names``, the same wherever these are the names."""
+    """The look of one of ``names``, the same wherever these are the names; 36 differ in colour or marker."""
     at = sorted(names).index(name)
-    return Look(PALETTE[at % len(PALETTE)], MARKERS[at % len(MARKERS)], LINES[at % len(LINES)])
+    again = at // len(PALETTE)
+    return Look(PALETTE[at % len(PALETTE)], MARKERS[(at + again) % len(MARKERS)], LINES[(at + again) % len(LINES)])
 
 
 @contextmanager

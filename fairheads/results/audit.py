@@ -59,7 +59,7 @@ class DataInfo:
     unseen_categories: dict[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AuditReport(Shown):
     """Disparity and pathway verdict of one network on one data set; ``pathways`` by group."""
 
@@ -73,6 +73,11 @@ class AuditReport(Shown):
     disparity: DisparityReport
     pathways: dict[str, PathwayReport]
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Every pathway learns of all groups, each of which keeps its colour in all figures."""
+        names = tuple(self.disparity.groups | self.pathways)
+        object.__setattr__(self, "pathways", {group: p.among(names) for group, p in self.pathways.items()})
 
     def summary(self) -> str:
         """Verdicts, layers and rates as text of at most 100 columns; the last line says what they do not say."""

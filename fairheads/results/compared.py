@@ -100,7 +100,7 @@ class ComparedPair:
     lowered_rows: dict[str, tuple[int, ...]] = field(default_factory=dict, metadata=HIDDEN, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ComparisonReport(Shown):
     """Several models side by side on the same rows.
 

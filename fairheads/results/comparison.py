@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fairheads.results import _comparison_views
+from fairheads.results._words import clip
 from fairheads.results.audit import AuditReport
 from fairheads.results.shown import Shown
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 DISCLAIMER = "This does not say which network to use: verdicts are about networks, not law, and merit is the label."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Shown):
     """Several audits side by side, by name."""
 
     schema: Literal["fairheads/comparison/1"] = "fairheads/comparison/1"
     reports: dict[str, AuditReport]
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {', '.join(clip(name, 30) for name in self.reports)}>"
 
     def summary(self) -> str:
         """The table as text of at most 110 columns, a row a model and group; the last line is what it does not say."""

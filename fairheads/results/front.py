@@ -20,7 +20,7 @@ FORMATS = ("json", "csv", "md", "html", "png")
 """What `Front.save` writes unless told otherwise; ``svg`` is the sixth."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Front(Shown):
     """Accuracy and gap of every trained network, judged on the same rows, and which settings are not dominated.
 

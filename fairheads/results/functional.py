@@ -119,7 +119,7 @@ class _Functional(Shown):
         return ax
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TwoHeadFit(_Functional):
     """How far the score of a network is two heads on one layer: ``f ~ merit s + b ghat + offset``.
 
@@ -233,7 +233,7 @@ class ThroughLayer:
     through: Number
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CounterfactualEffect(_Functional):
     """What a network does when the group in its inputs is flipped and the rest stays.
 

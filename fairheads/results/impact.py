@@ -91,7 +91,7 @@ class ImpactTable:
     rows: tuple[ImpactRow, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ImpactReport(Shown):
     """Selection or scoring rates and impact ratios by category, with the rule that they follow.
 

@@ -160,7 +160,7 @@ class MergeCheck:
     other_decisions: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MergeReport(Shown):
     """The chosen merge of a task head and a group head, with its promise, its price and whom it concerns.
 

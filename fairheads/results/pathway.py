@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from fairheads.results import _pathway_details, _pathway_figures, _pathway_html, _pathway_text
@@ -165,7 +165,7 @@ class LabelBias:
     creates: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PathwayReport(Shown):
     """The verdict on one group against the reference group, with everything it rests on.
 
@@ -175,7 +175,8 @@ class PathwayReport(Shown):
     What follows ``alpha`` describes and decides nothing, each None where it was not or could not be looked at: units
     and routes of all layers, and of the layer of ``effect`` two heads fitted to the score, the decisions of the twins
     recovered, what the internal group estimate reads in the inputs, and what flipping the group in the inputs does.
-    ``missing`` says why one that was looked for is not there, by the name of its attribute.
+    ``missing`` says why one that was looked for is not there, by the name of its attribute. ``groups`` are all
+    those of the audit, each of which has its colour in every figure; they are not written into files.
     """
 
     group: str
@@ -204,6 +205,7 @@ class PathwayReport(Shown):
     reading: HeadReading | None = None
     counterfactual: CounterfactualEffect | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = field(default=(), compare=False, metadata=HIDDEN)
 
     @property
     def rests_on_effect(self) -> bool:
@@ -231,6 +233,12 @@ class PathwayReport(Shown):
     def meaning(self) -> str:
         """The verdict in a sentence."""
         return MEANING[self.verdict]
+
+    def among(self, groups: Sequence[str]) -> PathwayReport:
+        """The same report as one of several, in whose figures each of ``groups`` keeps its colour."""
+        known = tuple(groups)
+        routing = None if self.routing is None else replace(self.routing, groups=known)
+        return replace(self, groups=known, routing=routing)
 
     def summary(self) -> str:
         """Verdict, layers, evidence and what it is made of as text of at most 100 columns.
@@ -282,7 +290,7 @@ class PathwayReport(Shown):
         ax : matplotlib.axes.Axes, optional
             What to draw into; by default a figure of its own.
         groups : sequence of str, optional
-            All groups of the audit, so that each has the same colour in every figure.
+            All groups, so that each has the same colour in every figure; by default those of the audit.
 
         Returns
         -------

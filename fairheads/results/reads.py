@@ -112,7 +112,7 @@ class Completeness:
     largest: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class HeadReading(Shown):
     """What feeds the internal group estimate of a layer ("group head"), beside its readout of the label ("task").
 

@@ -59,7 +59,7 @@ class LayerRoutes:
     group_shares: tuple[float, ...] = field(default=(), metadata=HIDDEN)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RoutingReport(Shown):
     """Whether the groups run through pathways of their own, and what that rests on.
 
@@ -78,6 +78,8 @@ class RoutingReport(Shown):
     layers : tuple of LayerRoutes
     reference_shares, group_shares : tuple of float
         Contribution of every unit of ``layer`` in either group, as a share of all.
+    groups : tuple of str
+        All groups of the audit, each of which has its colour in every figure; not written into files.
     """
 
     group: str
@@ -93,6 +95,7 @@ class RoutingReport(Shown):
     layers: tuple[LayerRoutes, ...]
     reference_shares: tuple[float, ...]
     group_shares: tuple[float, ...]
+    groups: tuple[str, ...] = field(default=(), compare=False, metadata=HIDDEN)
 
     @property
     def strongest(self) -> LayerRoutes:
@@ -130,7 +133,7 @@ class RoutingReport(Shown):
         ax : matplotlib.axes.Axes, optional
             What to draw into; by default a figure of its own.
         groups : sequence of str, optional
-            All groups of the audit, so that each has the same colour in every figure.
+            All groups, so that each has the same colour in every figure; by default those of the audit.
 
         Returns
         -------

@@ -92,7 +92,7 @@ class SelftestClass:
         return math.fsum(self.added) / len(self.added) if self.added else math.nan
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SelftestReport(Shown):
     """Whether an audit of this network on these rows, beside these twins, would find a head, and whether it finds none.
 

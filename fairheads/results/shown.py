@@ -1,4 +1,4 @@
-"""What every result can do: say itself in text, as HTML, and as plain JSON data."""
+"""What every result can do: say itself in text and as HTML, show itself in a notebook, and be plain JSON data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from fairheads.results._stylesheet import framed
 from fairheads.results.record import from_plain, json_text, to_plain
 
 
-class Shown(ABC):
-    """Text, HTML and JSON of a result dataclass."""
+class Displayed(ABC):
+    """What shows itself: `print` gives the summary, the last line of a notebook's cell the HTML, a list one line each.
+
+    A dataclass needs ``repr=False``, or it writes a representation of its own.
+    """
 
     @abstractmethod
     def summary(self) -> str:
@@ -27,8 +30,16 @@ class Shown(ABC):
     def __str__(self) -> str:
         return self.summary()
 
+    def __repr__(self) -> str:
+        """The class and the first line of the summary."""
+        return f"<{type(self).__name__}: {self.summary().splitlines()[0].strip()}>"
+
     def _repr_html_(self) -> str:
         return framed(self.html())
+
+
+class Shown(Displayed):
+    """Text, HTML and JSON of a result dataclass."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data; keys are the attributes, NaN is null."""

@@ -30,7 +30,7 @@ class Judged:
     gap: Number
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class _Closeness(Shown):
     """What `Approximation` and `Recovery` share; not to be made by itself."""
 
@@ -107,7 +107,7 @@ class _Closeness(Shown):
         return pd.DataFrame(_statement_views.records(self.lines(), self.differences()), columns=columns)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Approximation(_Closeness):
     """How well the merge ``z_y + b . z_g + t`` of two heads decides like a constrained network.
 
@@ -174,7 +174,7 @@ class Approximation(_Closeness):
         return "This does not say that the network estimates the group: only how far a merge decides as it does."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recovery(_Closeness):
     """How much of an unconstrained network comes back when a group head is taken out of a constrained one.
 

@@ -97,7 +97,7 @@ class Neutralisation:
     p_rank: float = float("nan")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class UnitReport(Shown):
     """The units of every layer, those that make up the head, and what becomes of the gap without them.
 
