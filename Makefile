@@ -30,7 +30,7 @@ NBMAKE := $(PYTEST) --nbmake --nbmake-timeout=1200
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint types bench study calibrate verdicts fronts heads margins coverage strangers fuzz figures clean
+.PHONY: help demo test test-all lint types bench study calibrate verdicts fronts heads paper margins coverage strangers fuzz figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +73,9 @@ fronts: $(DEV) ## accuracy against disparity of every objective and of other lib
 heads: $(DEV) ## what the paper says of two heads: merges and group heads beside constrained networks, on Adult and COMPAS
 	$(BIN)/python tests/studies/two_heads.py
 
+paper: $(DEV) ## the paper's study on Adult, COMPAS and FairFace: which of its claims hold; three hours, resumable
+	$(BIN)/python tests/studies/paper.py
+
 margins: $(DEV) ## how often the certified gap of a merge is broken on new rows, by simulation
 	$(BIN)/python tests/studies/margins.py
 
@@ -85,9 +88,10 @@ strangers: $(DEV) ## audits of three networks that strangers trained, as found i
 fuzz: $(DEV) ## changed files of models, opened for ten minutes (SECONDS=600); ATHERIS=1 where atheris is installed
 	$(BIN)/python tests/studies/fuzz.py --seconds $(or $(SECONDS),600) $(if $(ATHERIS),--atheris)
 
-figures: $(RUN) ## the picture in README, from a fresh demo (needs chromium)
+figures: $(RUN) ## the pictures in README: a fresh demo's report (needs chromium), and the paper's study as committed
 	$(BIN)/fairheads demo --out fairheads-demo
 	$(BIN)/python tests/studies/readme_picture.py fairheads-demo/reports/demographic-parity/report.html
+	$(BIN)/python tests/studies/paper.py --figures
 
 clean: ## remove .venv, builds, caches and fairheads-demo/
 	rm -rf $(VENV) build dist *.egg-info fairheads-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis \

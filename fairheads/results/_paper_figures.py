@@ -62,7 +62,13 @@ def _framed(ax: Axes) -> None:
 
 def caption(report: PaperReport, of: str) -> str:
     """What is drawn, in words; the figure's data are in the tables."""
-    return _CAPTIONS[of].format(seeds=report.setting["seeds"])
+    left_out: dict[str, list[str]] = {}
+    for point in report.points:
+        if of in _BESIDE and _known(point, "selection_rate") and _decides_all_alike(point):
+            left_out.setdefault(tables.METHODS[point.method], []).append(tables.where(point))
+    named = "; ".join(f"{method}, {', '.join(places)}" for method, places in left_out.items())
+    said = f" Left out, for they decide everybody alike: {named}." if named else ""
+    return _CAPTIONS[of].format(seeds=report.setting["seeds"]) + said
 
 
 def says(report: PaperReport, of: str) -> str:
@@ -104,7 +110,7 @@ def _probe(report: PaperReport, ax: Axes) -> None:
 def _against_gap(report: PaperReport, ax: Axes, measure: str, methods: Sequence[str]) -> None:
     labels, segments, dots = [], [], []
     for method in methods:
-        points = [p for p in report.of(method) if _known(p, measure) and _known(p, "gap")]
+        points = [p for p in report.of(method) if _known(p, measure) and not _decides_all_alike(p)]
         colour, marker = LOOK[method]
         at = [(p.values["gap"].value, p.values[measure].value) for p in points]
         if len(points) > 1:
@@ -227,6 +233,12 @@ def _against_weight(report: PaperReport, ax: Axes, series: Sequence[tuple[str, s
 def _known(point: PaperPoint, measure: str) -> bool:
     number = point.values.get(measure)
     return number is not None and not math.isnan(number.value)
+
+
+def _decides_all_alike(point: PaperPoint) -> bool:
+    """Whether every seed selects nobody, or everybody."""
+    rate = point.values.get("selection_rate")
+    return rate is None or rate.value in (0.0, 1.0) or math.isnan(rate.value)
 
 
 def _bars(ax: Axes, x: float, y: float, across: Number | None, up: Number, colour: str) -> None:
