@@ -108,7 +108,10 @@ def lead(report: PaperReport) -> list[str]:
     """What was done, in sentences."""
     setting = report.setting
     sizes = ", ".join(f"{n:,} {part}" for part, n in report.rows.items())
-    network = setting["network"] + (f" at {setting['size']} pixels" if setting["size"] else "")
+    widths = ", ".join(map(str, setting["widths"]))
+    network = {"mlp": f"Perceptron ({widths})", "resnet": f"Residual network ({widths})"}.get(
+        setting["network"], setting["network"]
+    ) + (f" at {setting['size']} pixels" if setting["size"] else "")
     where = "the last layer" if setting["last_layer"] else "all layers"
     recipe = f"{setting['epochs']} epochs, batches of {setting['batch_size']}, rate {setting['learning_rate']:g}"
     return [
@@ -154,17 +157,12 @@ def value(point: PaperPoint, measure: str) -> Number:
 
 
 def tables(report: PaperReport) -> list[Table]:
-    """Claims first, then what each kind of question needs."""
-    return [claims(report), *(_table(report, *spec) for spec in _TABLES)]
+    """What was measured: a table for each kind of question."""
+    return [_table(report, *spec) for spec in _TABLES]
 
 
-def claims(report: PaperReport) -> Table:
-    rows: list[tuple[Cell, ...]] = [
-        (f"{each.claim}. {CLAIMS[each.claim]}", f"{each.weight:g}", each.holds, each.because) for each in report.claims
-    ]
-    words = "Weights are those of the squared penalty: the smallest that halves the gap, and the largest."
-    return Table("The four claims", (words,), ("claim", "weight", "answer", "because"), tuple(rows))
-
+CLAIM_HEAD = ("claim", "weight", "answer", "because")
+ASKED_AT = "Weights are those of the squared penalty: the smallest that halves the gap, and the largest."
 
 ALL = ("unconstrained", "squared", "absolute", "massaging", "merge", "thresholds")
 VERDICTS = "Verdicts"
