@@ -31,7 +31,7 @@ PAGES: dict[str, Callable[[], str]] = {
 ASK = """
 <script src="axe.min.js"></script>
 <script>addEventListener('load', () => {
-  for (const details of document.querySelectorAll('details')) details.open = true;
+  for (const details of document.querySelectorAll('details')) { details.removeAttribute('name'); details.open = true; }
   const where = {include: [document], exclude: [['svg > *']]};
   axe.run(where, {iframes: false}).then(found => parent.postMessage(JSON.stringify({
     width: innerWidth,

@@ -23,6 +23,7 @@ from results_for_tests import (
     fragment_of,
     full,
     intersections,
+    not_testable,
     page_of,
     pathway,
     reading,
@@ -134,6 +135,36 @@ def test_long_tables_are_folded_away_and_nothing_is_lost() -> None:
     figures = re.findall(r'<figure><svg role="img" aria-label="([^"]*)"', page)
     assert len(figures) == page.count("<figure>") == 3 + 1 + 3 + 3  # verdict and rates; head; heads; units and routes
     assert all(re.search(r"\d", figure) for figure in figures)
+
+
+def layer_lines(fragment: str) -> list[tuple[str, bool, str]]:
+    """Of every layer that can be opened: what ties it to others, whether it is open, and its text."""
+    found = re.findall(r'<details name="(layers-[0-9a-f]{8})"( open)?>(.*?)</details>', fragment, re.DOTALL)
+    return [(name, bool(is_open), re.sub(r"<[^>]*>", "", text)) for name, is_open, text in found]
+
+
+def test_layers_open_one_at_a_time_and_the_deciding_one_is_open() -> None:
+    report = detailed()
+    lines = layer_lines(fragment_of(report))
+    assert [is_open for _, is_open, _ in lines] == [layer.name == "hidden.0" for layer in report.layers]
+    assert len({name for name, _, _ in lines}) == 1
+    for layer, (_, _, told) in zip(report.layers, lines, strict=True):
+        assert told.startswith(layer.name)
+        for number in (layer.swap, layer.erasure, layer.equal_merit, layer.flips, layer.probe_auc, layer.merit_auc):
+            assert told.count(str(number)) >= 1
+    assert "emerges here" in lines[0][2] and "The verdict rests on the swap here" in lines[0][2]
+    assert "2 named; largest: unit 0 0.050" in lines[0][2]
+    assert not any(words in lines[1][2] for words in ("emerges", "rests on", "in the figure"))
+    assert layer_lines(fragment_of(not_testable("a", "b"))) == []
+
+
+def test_layers_of_different_groups_are_opened_apart() -> None:
+    page = page_of(detailed_audit(("a", "b", "c")))
+    lines = layer_lines(page)
+    names = [name for name, _, _ in lines]
+    assert len(set(names)) == 2 and [names.count(name) for name in names] == [2] * 4
+    assert [is_open for _, is_open, _ in lines] == [True, False] * 2
+    assert page.count("All layers in one table") == 2
 
 
 def test_maps_of_images_are_shown() -> None:

@@ -41,7 +41,7 @@ def sections(report: AuditReport, level: int) -> str:
         _disparity_html.legend(report.disparity),
         f"<p>{DISCLAIMER}</p>",
         html.heading(level, "Layer by layer"),
-        *(_pathway_html.layer_table(bunch) for bunch in bunched),
+        *(_pathway_html.layers(bunch) for bunch in bunched),
         *_pathway_details.sections(report.pathways.values(), level),
         html.heading(level, "Evidence"),
         *(_pathway_html.evidence_table(bunch) for bunch in bunched),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fairheads.results import _markup as html
+from fairheads.results._layer_view import layer_view
 from fairheads.results._pathway_figures import curve_figure, layers_figure
 from fairheads.results._pathway_text import beside, label_bias_text
 from fairheads.results._unmeasured import Bunch
@@ -98,9 +99,18 @@ def figures(report: PathwayReport) -> str:
     return f'<div class="figures">{curve_figure(report)}\n{layers_figure(report)}</div>'
 
 
-def layer_table(bunch: Bunch) -> str:
-    """Everything measured at every layer."""
+def layers(bunch: Bunch) -> str:
+    """Everything measured at every layer: one at a time, and all in a table that is folded away."""
     report = bunch[0]
+    if not report.layers:
+        return f"<p>{bunch_title(bunch)}: no layer was measured.</p>"
+    return (
+        f"{layer_view(report, title(report))}\n"
+        f"<details><summary>All layers in one table</summary>\n{_layer_table(report)}</details>"
+    )
+
+
+def _layer_table(report: PathwayReport) -> str:
 
     def row(layer: LayerReport) -> list[str]:
         both = (layer.swap, layer.erasure, layer.equal_merit, layer.flips, layer.probe_auc, layer.merit_auc)
@@ -111,12 +121,7 @@ def layer_table(bunch: Bunch) -> str:
     head = ["Layer", "Units", "Swap, sd of the logit", "Erasure, selection rate", "Difference at equal merit, sd"]
     head += ["Share that flips", "Group probe, AUC", "Label readout, AUC", "Shuffled group, AUC"]
     head += ["Group within merit bins before → after erasure, AUC"]
-    caption = (
-        f"{title(report)}, layer by layer. Each bound of swap and erasure holds for all layers and both effects "
-        f"together at level {report.alpha:g}; the other intervals hold one by one at 95 %"
-    )
-    if not report.layers:
-        return f"<p>{bunch_title(bunch)}: no layer was measured.</p>"
+    caption = f"{title(report)}, layer by layer"
     return html.table(caption, head, [row(layer) for layer in report.layers], right=range(1, 10))
 
 

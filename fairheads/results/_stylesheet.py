@@ -10,6 +10,10 @@ _LIGHT = {"ink": INK, "soft": SOFT, "rule": RULE, "band": BAND, "twin": TWIN, "p
 _LIGHT |= {"card": "#f5f7f9", "link": "#0550ae"}
 
 
+_THEMES = (("true", "light"), ("false", "dark"))
+"""How JupyterLab and its exports, and VS Code, mark the page of a light and of a dark theme."""
+
+
 def _variables(colours: dict[str, str], palette: tuple[str, ...]) -> str:
     both = colours | {f"group-{i}": colour for i, colour in enumerate(palette)}
     return " ".join(f"--fh-{name}: {colour};" for name, colour in both.items())
@@ -52,6 +56,13 @@ _RULES = """
 .fairheads figure svg { display: block; width: 100%; height: auto; overflow: visible; }
 .fairheads figcaption { font-size: .88rem; line-height: 1.45; margin-top: .4rem; }
 .fairheads summary { cursor: pointer; width: fit-content; }
+.fairheads .layers { margin: 1rem 0; border-bottom: 1px solid var(--fh-rule); }
+.fairheads .layers > details { border-top: 1px solid var(--fh-rule); padding: .45rem 0; }
+.fairheads .layers > details[open] { padding-bottom: 1rem; }
+.fairheads .layers summary { width: auto; }
+.fairheads .layers summary > * { display: inline-block; min-width: 14rem; vertical-align: top; padding-right: 1rem; }
+.fairheads .layers summary > :first-child { min-width: 9rem; font-weight: 600; }
+.fairheads summary:focus-visible { outline: 2px solid var(--fh-link); outline-offset: 2px; }
 .fairheads .scroll { overflow-x: auto; margin: 1rem 0; max-width: 100%; }
 .fairheads .scroll:focus-visible { outline: 2px solid var(--fh-link); outline-offset: 2px; }
 .fairheads table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4;
@@ -102,6 +113,12 @@ def _sheet(scope: str) -> str:
     return f"{light}\n{dark}{_RULES}"
 
 
+def _themed() -> str:
+    """A notebook's own theme, where it says which it has, comes before what the reader's system prefers."""
+    light, dark = (f':is([data-jp-theme-light="{on}"], .vscode-{name}) .fairheads' for on, name in _THEMES)
+    return f"{light} {{ {_variables(_LIGHT, PALETTE_LIGHT)} }}\n{dark} {{ {_variables(_DARK, PALETTE_DARK)} }}\n"
+
+
 def page_style() -> str:
     """The style sheet of a page of its own."""
     return _sheet(":root") + _PAGE
@@ -109,4 +126,4 @@ def page_style() -> str:
 
 def framed(fragment: str) -> str:
     """A fragment in a frame that carries its own style, for a notebook."""
-    return f'<div class="fairheads"><style>{_sheet(".fairheads")}</style>\n{fragment}\n</div>'
+    return f'<div class="fairheads"><style>{_sheet(".fairheads")}{_themed()}</style>\n{fragment}\n</div>'

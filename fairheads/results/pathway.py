@@ -259,7 +259,7 @@ class PathwayReport(Shown):
         parts = [
             _pathway_html.card((self,), level=3),
             _pathway_html.figures(self),
-            _pathway_html.layer_table((self,)),
+            _pathway_html.layers((self,)),
             _pathway_html.evidence_table((self,)),
             *_pathway_details.fragments(self, level=4),
             f"<p>{DISCLAIMER}</p>",
