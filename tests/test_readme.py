@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
@@ -54,9 +55,12 @@ def test_every_command_and_option_exists() -> None:
     ours = [shlex.split(line, comments=True) for line in commands if line.startswith("fairheads ")]
     assert len(ours) >= 4
     for _, name, *words in ours:
-        options = {opt for param in fairheads.commands[name].params for opt in param.opts}
+        command = fairheads.commands[name]
+        if isinstance(command, click.Group):
+            command = command.commands[words[0]]
+        options = {opt for param in command.params for opt in param.opts}
         assert {word for word in words if word.startswith("--")} <= options, name
-        assert isinstance(fairheads.commands[name], click.Command)
+        assert isinstance(command, click.Command)
 
 
 def test_every_make_target_exists() -> None:
@@ -182,6 +186,18 @@ def test_the_studies_of_two_heads_say_what_the_readme_says() -> None:
             assert re.search(rf"{one} and {other}(?: of 200)? \|", README), (n, rule)
     assert [population["1,000 rows"]["refused at 0.02"] for population in margins] == [200, 200]
     assert all(population[n]["certified"]["violated"] <= 10 for population in margins for n in population)
+
+
+def test_the_papers_study_says_what_the_readme_says() -> None:
+    spec = importlib.util.spec_from_file_location("paper", ROOT / "tests/studies/paper.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(study := importlib.util.module_from_spec(spec))
+    reports = study.kept()
+    assert len(reports) >= 2
+    for line in study.table(reports):
+        assert line in README, line
+    for name in study.SHOWN:
+        assert f"notebooks/figures/{name}.png" in README
 
 
 TRUTHS = {

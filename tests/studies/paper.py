@@ -9,7 +9,9 @@ and trains nothing.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -51,15 +53,53 @@ def draw() -> None:
         (FIGURES / f"{name}.png").write_bytes(picture(lambda of=of: report.plot(of=of), "png"))
 
 
+ASKED = {
+    1: ("1, the probe: change of its AUC", "change of the probe's AUC", "+.3f"),
+    2: ("2, the merge: decisions shared", "agreement", ".3f"),
+    3: ("3, the head taken out: accuracy beyond an offset", "by the head", "+.3f"),
+    4: ("4, at equal merit: change, sd of the logit", "change of the difference at equal merit", "+.3f"),
+}
+"""Words and number of every claim in README's table."""
+
+TITLES = {"adult": "Adult, sex", "compas": "COMPAS, race", "fairface": "FairFace, gender"}
+
+
+def table(reports: Mapping[str, PaperReport]) -> list[str]:
+    """README's table of the claims: a column a data set and weight."""
+    asked = [
+        (data, weight) for data, report in reports.items() for weight in dict.fromkeys(c.weight for c in report.claims)
+    ]
+    lines = [
+        " | ".join(["| claim", *(f"{TITLES[data]}, weight {weight:g}" for data, weight in asked)]) + " |",
+        "|---" * (len(asked) + 1) + "|",
+    ]
+    for number, (words, name, spec) in ASKED.items():
+        cells = [words]
+        for data, weight in asked:
+            claim = next(c for c in reports[data].claims if (c.claim, c.weight) == (number, weight))
+            shown = re.sub(r"(?<![0-9])0\.", ".", format(claim.values[name], spec))
+            point = next(p for p in reports[data].of("squared") if p.weight == weight)
+            heads = f"; head in {point.verdicts.get('compensating_head', 0)} of {point.seeds}" if number == 4 else ""
+            cells.append(f"{claim.holds}: {shown}{heads}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def kept() -> dict[str, PaperReport]:
+    """The reports that are committed."""
+    return {data: PaperReport.load(RESULTS / f"{data}.json") for data in SOURCES if (RESULTS / f"{data}.json").exists()}
+
+
 @click.command()
 @click.option("--data", "names", multiple=True, type=click.Choice(sorted(SOURCES)), help="By default all.")
 @click.option("--work", type=click.Path(path_type=Path), default=HERE / "work" / "paper")
 @click.option("--jobs", type=int, help="Processes; by default one a core.")
-@click.option("--figures", is_flag=True, help="Draw README's figures and do nothing else.")
+@click.option("--figures", is_flag=True, help="Draw README's figures, print its table, and do nothing else.")
 def main(names: tuple[str, ...], work: Path, jobs: int | None, figures: bool) -> None:
     """Run the studies, or draw the figures."""
     if figures:
         draw()
+        print("\n".join(table(kept())))
         return
     RESULTS.mkdir(exist_ok=True)
     for data in names or SOURCES:
