@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fairheads.errors import ConfigError, InputError
-from fairheads.monitor.reading import GroupReading, Reading
 from fairheads.results._style import LINES, MARKERS, PALETTE, SOFT, bare, house_style, new_figure
 from fairheads.results._words import clip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from fairheads.monitor.reading import GroupReading, Reading
     from fairheads.results import Number
 
 NAMES = {
@@ -33,7 +33,7 @@ def plot(history: Sequence[Reading], group: str | None, margin: float | None, ax
     steps = [reading.step for reading in history]
     with house_style():
         if ax is None:
-            ax = new_figure(4.2, 6.0).add_subplot()
+            ax = new_figure(4.0, 5.0).add_subplot()
         _curves(ax, steps, readings)
         if margin is not None:
             ax.axhline(margin, color=PALETTE[0], linewidth=0.9, linestyle=":", zorder=1)

@@ -12,11 +12,12 @@ from torch import nn
 from fairheads.activations import Network
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
-from fairheads.monitor import figure, scalars
+from fairheads.monitor import figure, scalars, views
 from fairheads.monitor.log import CsvLog
 from fairheads.monitor.measure import Measure
 from fairheads.monitor.reading import Reading, frame
 from fairheads.monitor.text import DISCLAIMER, history_lines
+from fairheads.results.shown import Displayed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ DRAWN = 10
 """Rows drawn from a stream for each row that is watched."""
 
 
-class HeadMonitor:
+class HeadMonitor(Displayed):
     """Watches a group head emerge: ``monitor(net, step)`` after every step of any training loop.
 
     At every ``every``-th step it runs a bounded sample of held-out rows through the network once, with one layer
@@ -174,8 +175,9 @@ class HeadMonitor:
         """The last ten readings as a table of at most 100 columns; the last line says what they do not say."""
         return "\n".join([*history_lines(self._history), "", DISCLAIMER])
 
-    def __str__(self) -> str:
-        return self.summary()
+    def html(self) -> str:
+        """The curves of up to four groups and the last ten readings as an HTML fragment."""
+        return views.history(self._history, self.margin)
 
     def to_frame(self) -> pd.DataFrame:
         """The history as a table, one row for each step and group, with the columns of the CSV file."""

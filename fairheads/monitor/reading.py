@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fairheads.monitor import views
 from fairheads.monitor.text import reading_lines
 from fairheads.results import Number
-from fairheads.results.record import from_plain, to_plain
+from fairheads.results.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,8 @@ class GroupReading:
     selection_rate_difference: Number
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Reading(Shown):
     """What was measured at one step of the training.
 
     Attributes
@@ -95,24 +96,13 @@ class Reading:
         """The step, what was read and a row for each group; the reasons of what is missing below."""
         return "\n".join(reading_lines(self))
 
-    def __str__(self) -> str:
-        return self.summary()
+    def html(self) -> str:
+        """The same as a table in an HTML fragment."""
+        return views.table([self])
 
-    def to_dict(self) -> dict[str, Any]:
-        """The reading as plain JSON types; NaN is null, beside its reason."""
-        plain: dict[str, Any] = to_plain(self)
-        return plain
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Reading:
-        """The reading that ``plain`` (a `to_dict`) describes.
-
-        Raises
-        ------
-        InputError
-            If it is none.
-        """
-        return from_plain(cls, dict(plain))
+    def to_frame(self) -> pd.DataFrame:
+        """A row a group, with the columns of the CSV file."""
+        return frame([self])
 
     def rows(self) -> list[tuple[Any, ...]]:
         """The reading as rows of `COLUMNS`, one for each group; None where there is no number."""

@@ -53,7 +53,7 @@ def reading_lines(reading: Reading) -> list[str]:
     if reading.alerts:
         lines.append(f"  {MARK_MEANS}")
     for g in reading.groups:
-        lines += [line for said in _remarks(g) for line in wrapped(f"{clip(g.group, 30)}: {said}")]
+        lines += [line for said in remarks(g) for line in wrapped(f"{clip(g.group, 30)}: {said}")]
     return lines
 
 
@@ -87,7 +87,7 @@ def history_lines(history: Sequence[Reading], last: int = LAST) -> list[str]:
         first = next(reading.step for reading in history if name in reading.alerts)
         lines.append(f"  {clip(name, 30)}: first above the margin at step {first}.")
     for g in history[-1].groups:
-        lines += [line for said in _remarks(g) for line in wrapped(f"{clip(g.group, 30)}: {said}")]
+        lines += [line for said in remarks(g) for line in wrapped(f"{clip(g.group, 30)}: {said}")]
     return lines
 
 
@@ -103,7 +103,7 @@ def _mark(reading: Reading, g: GroupReading) -> str:
     return f" {MARK}" if g.group in reading.alerts else ""
 
 
-def _remarks(g: GroupReading) -> list[str]:
+def remarks(g: GroupReading) -> list[str]:
     """What is missing and why, each reason once; and where there is no gap in labels to turn the effect by."""
     missing: dict[str, list[str]] = {}
     for name in SPOKEN:

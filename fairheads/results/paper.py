@@ -93,7 +93,7 @@ class PaperClaim:
     values: dict[str, Number]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PaperReport(Shown):
     """The study of one data set.
 

@@ -1,0 +1,148 @@
+"""What a cell of a notebook shows: what says itself has a line, a page and, where there is one, a figure."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from results_for_tests import HOSTILE
+from test_results import parsed
+
+import fairheads.models
+import fairheads.selftest
+import fairheads.twoheads
+from fairheads.constraints import demographic_parity
+from fairheads.data import Dataset
+from fairheads.monitor import HeadMonitor, Reading
+from fairheads.nets import MLP
+from fairheads.planted import synthetic
+from fairheads.results._style import PALETTE
+from fairheads.results.shown import Displayed
+from fairheads.training import History, Penalized, train
+
+WITHOUT_FIGURE = {"Reading"}
+"""Their numbers are few, or drawn by what holds them."""
+
+
+def kinds(kind: type[Displayed] = Displayed) -> Iterator[type[Displayed]]:
+    for below in kind.__subclasses__():
+        if not inspect.isabstract(below) and below.__module__.startswith("fairheads."):
+            yield below
+        yield from kinds(below)
+
+
+def rows() -> Dataset:
+    data = synthetic(1600, seed=3)
+    return Dataset(data.inputs, data.y, data.group, group_names=(HOSTILE, "b<i>"), name=HOSTILE)
+
+
+@cache
+def run() -> tuple[History, HeadMonitor]:
+    data = rows()
+    fit = np.arange(len(data)) < 800
+    monitor = HeadMonitor(data.take(~fit), every=6, sample=400)
+    history = train(
+        MLP(8, hidden=(8,)),
+        data.take(fit),
+        Penalized(demographic_parity(), weight=3.0),
+        epochs=4,
+        batch_size=128,
+        validation=data.take(~fit),
+        monitor=monitor,
+    )
+    return history, monitor
+
+
+SHOWN = {"history": lambda: run()[0], "monitor": lambda: run()[1], "reading": lambda: run()[1].history[-1]}
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(set(kinds()), key=lambda kind: kind.__qualname__), ids=lambda kind: kind.__name__
+)
+def test_every_kind_says_shows_and_draws_itself(kind: type[Displayed]) -> None:
+    parameters = getattr(kind, "__dataclass_params__", None)
+    assert parameters is None or not parameters.repr, "a dataclass needs repr=False, or its own hides that of Displayed"
+    assert hasattr(kind, "to_frame")
+    assert hasattr(kind, "plot") != (kind.__name__ in WITHOUT_FIGURE)
+
+
+def test_what_functions_return_is_among_them() -> None:
+    names = {kind.__name__ for kind in kinds()}
+    reports = {name for name in fairheads.results.__all__ if name.endswith("Report") and name != "TrainedReport"}
+    assert reports - {"LayerReport"} <= names
+    assert {"History", "HeadMonitor", "Reading", "Front", "Comparison", "Recovery"} <= names
+
+
+@pytest.mark.parametrize("made", SHOWN.values(), ids=SHOWN)
+class TestACell:
+    def test_it_is_one_line_in_a_list(self, made: object) -> None:
+        shown: Displayed = made()  # type: ignore[operator]
+        assert len(repr([shown]).splitlines()) == 1 and len(repr(shown)) < 200
+        assert max(map(len, str(shown).splitlines())) <= 100
+
+    def test_its_page_stands_alone_and_holds_no_code(self, made: object) -> None:
+        shown: Displayed = made()  # type: ignore[operator]
+        page = shown._repr_html_()
+        tags = parsed(page)
+        assert not {tag for tag, _ in tags.seen} & {"script", "iframe", "img", "link", "object", "i"}
+        assert "http" not in page and "prefers-color-scheme: dark" in page
+        for tag, attributes in tags.seen:
+            assert not [name for name in attributes if name.startswith("on")], tag
+            assert (attributes.get("aria-label") or "x") if tag == "svg" else True
+        figure = page[page.index("</style>") :]
+        assert not [c for c in PALETTE if f"{c};" in figure or f'"{c}"' in figure]  # all follow the page's variables
+
+
+def test_a_history_tells_its_losses_and_the_epoch_that_was_kept() -> None:
+    history, _ = run()
+    assert history.best_epoch is not None
+    assert f"kept: epoch {history.best_epoch}, validation loss" in str(history)
+    frame = history.to_frame()
+    assert frame["loss"].tolist() == list(history.losses) and list(frame["epoch"]) == [1, 2, 3, 4]
+    assert frame["validation"].tolist() == list(history.validation)
+    ax = history.plot()
+    assert isinstance(ax, Axes) and (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "mean loss of a row")
+    training, validation, kept = ax.lines
+    assert training.get_ydata() == pytest.approx(history.losses)  # type: ignore[arg-type]
+    assert kept.get_xdata() == [history.best_epoch] and kept.get_ydata() == [min(history.validation)]
+    assert validation.get_color() != training.get_color() and validation.get_marker() != training.get_marker()
+    assert [text.get_text() for text in ax.texts] == ["training", "validation"]
+    assert all(float(tick).is_integer() and 1 <= tick <= 4 for tick in ax.get_xticks())
+
+
+def test_a_history_without_validation_or_of_one_epoch_shows_itself() -> None:
+    history = replace(run()[0], validation=(), best_epoch=None, losses=(0.5,), stopped="by the monitor in epoch 1")
+    assert len(history.plot().lines) == 1 and "validation" not in history.to_frame()
+    assert "1 epoch on 800 rows" in repr(history) and "ended by the monitor" in repr(history)
+    assert "<svg" in history.html()
+    assert "<svg" not in replace(history, losses=()).html()
+
+
+def test_a_monitor_shows_curves_and_the_last_readings() -> None:
+    _, monitor = run()
+    page = monitor.html()
+    assert page.count("<svg") == 1 and "4 readings beside" in page
+    last = monitor.history[-1]
+    assert page.count('role="rowheader"') == 4 and last.html().count('role="rowheader"') == 1
+    assert f"{last.groups[0].effect.value:.3f}".replace("-", "−") in page
+    assert last.to_frame()["step"].tolist() == [24]
+    empty = HeadMonitor(rows(), every=1)
+    assert "Nothing was measured yet" in empty.html() and "<svg" not in empty.html()
+    assert Reading.from_dict(last.to_dict()) == last
+
+
+def test_a_reading_without_a_number_says_why() -> None:
+    with torch.no_grad():
+        net = MLP(8, hidden=(8,))
+        for weights in net.parameters():
+            weights.zero_()
+    reading = HeadMonitor(rows(), every=1, sample=400).read(net, 1)
+    assert math.isnan(reading.groups[0].effect.value)
+    assert "not estimable" in reading.html() and (reading.groups[0].effect.reason or "?") in reading.html()
