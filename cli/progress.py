@@ -10,10 +10,9 @@ from contextlib import contextmanager
 
 import click
 
-from .verbosity import is_quiet, say
+from fairheads.progress import EVERY, pace, so_far
 
-EVERY = 0.2
-"""Seconds between two drawings of the line."""
+from .verbosity import is_quiet, say
 
 
 class Steps:
@@ -33,13 +32,8 @@ class Steps:
         if not self.shown or (now - self._drawn < EVERY and done != of):
             return
         self._drawn, self._open = now, True
-        click.echo(f"\r\x1b[K{step}: {_so_far(done, of, what)}{self._pace(done, of, now)}", nl=False, err=True)
-
-    def _pace(self, done: int, of: int | None, now: float) -> str:
-        if done == of or done == self._before:
-            return ""
-        speed = (done - self._before) / max(now - self._begun, 1e-9)
-        return f", {_rounded(speed)} a second" + ("" if of is None else f", {_duration((of - done) / speed)} left")
+        speed = pace(done - self._before, None if of is None else of - done, now - self._begun)
+        click.echo(f"\r\x1b[K{step}: {so_far(done, of, what)}{speed}", nl=False, err=True)
 
     def close(self) -> None:
         """Ends the line, if one is begun."""
@@ -56,19 +50,3 @@ def steps() -> Iterator[Steps]:
         yield told
     finally:
         told.close()
-
-
-def _so_far(done: int, of: int | None, what: str) -> str:
-    return f"{done:,} {what}" if of is None else f"{done:,} of {of:,} {what}"
-
-
-def _rounded(speed: float) -> str:
-    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
-
-
-def _duration(seconds: float) -> str:
-    """Seconds up to two minutes, minutes up to two hours, then hours."""
-    for size, unit in ((1, "s"), (60, "min")):
-        if seconds < 120 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 3600:.1f} h"

@@ -4,6 +4,7 @@ The map of the house, from the ground up (imports point down only; every name ha
 
 ====================  =====================================================================
 ``fairheads.errors``        exceptions and warnings
+``fairheads.progress``      how far something long is, in a terminal and in a notebook
 ``fairheads.sums``          mergeable accumulators: cell counts, moments
 ``fairheads.results``       what every function returns: frozen, typed, plain
 ``fairheads.metrics``       rates, disparities and their intervals (numpy only)

@@ -63,7 +63,7 @@ def audit(
     notes : sequence of str
         Lines to carry into the report.
     progress : callable, optional
-        Called with the number of rows whose decisions are counted, and of all rows.
+        Called with the number of rows whose decisions are counted, and of all rows; `fairheads.progress.Bar` draws it.
     resume : path, optional
         File that keeps what was counted, written every two seconds. If the audit is killed, the next one with the same
         model and rows goes on from there and ends with the same bytes; anything else in the file is left alone or

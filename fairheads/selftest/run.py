@@ -70,7 +70,8 @@ def selftest(
     reference, layers, sample, seed, alpha
         As in `fairheads.pathways.analyze_pathways`. Of several groups each is tested at Holm's first level.
     progress : callable, optional
-        Called with the number of networks that were measured, and how many there will be.
+        Called with the number of networks that were measured, and how many there will be; `fairheads.progress.Bar`
+        draws it.
 
     Returns
     -------

@@ -58,7 +58,7 @@ def train(
     seed : int
         Seed of the order of the rows and of dropout. The global random state is left as it was.
     progress : callable, optional
-        Called after each epoch with the epoch (from 1) and its mean loss.
+        Called after each epoch with the epoch (from 1) and its mean loss; `fairheads.progress.Epochs` draws a bar.
     validation : Dataset, optional
         Rows on which `Objective.judge` speaks after every epoch; the network ends with the weights of the best.
     patience : int, optional

@@ -47,7 +47,7 @@ class TwinRecipe:
     cache : path, optional
         Folder that keeps trained twins by content of rows and recipe. Not with a ``factory``, whose code may change.
     progress : callable, optional
-        Called with the number of finished twins and how many there will be.
+        Called with the number of finished twins and how many there will be; `fairheads.progress.Bar` draws it.
     factory : callable, optional
         Builds an untrained network like the model from a seed, where the model is none of `fairheads.nets`. A function
         that can be imported by name is run in worker processes; others train one after another in this process.
