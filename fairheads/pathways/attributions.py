@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ def integrated_gradients(
     ----------
     Sundararajan, Taly & Yan, Axiomatic Attribution for Deep Networks, ICML 2017; computed by captum.
     """
-    from captum.attr import IntegratedGradients
+    with warnings.catch_warnings():  # captum's tqdm speaks, in a notebook, of bars that are not shown here
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from captum.attr import IntegratedGradients
 
     embedding = token_embedding(network, inputs, key)
     given = _tensors(network, inputs)
