@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from results_for_tests import HOSTILE
 from test_results import parsed
 
-import fairheads.models
 import fairheads.selftest
 import fairheads.twoheads
 from fairheads.constraints import demographic_parity
-from fairheads.data import Dataset
+from fairheads.data import Dataset, adult
+from fairheads.models import Bundle
 from fairheads.monitor import HeadMonitor, Reading
 from fairheads.nets import MLP
 from fairheads.planted import synthetic
@@ -27,8 +27,11 @@ from fairheads.results._style import PALETTE
 from fairheads.results.shown import Displayed
 from fairheads.training import History, Penalized, train
 
-WITHOUT_FIGURE = {"Reading"}
+WITHOUT_FIGURE = {"Reading", "Dataset", "Table", "Bundle", "Merge"}
 """Their numbers are few, or drawn by what holds them."""
+
+WITHOUT_FRAME = {"Dataset", "Table", "Bundle", "Merge"}
+"""They are what goes into functions, or hold a report that has one."""
 
 
 def kinds(kind: type[Displayed] = Displayed) -> Iterator[type[Displayed]]:
@@ -60,7 +63,14 @@ def run() -> tuple[History, HeadMonitor]:
     return history, monitor
 
 
-SHOWN = {"history": lambda: run()[0], "monitor": lambda: run()[1], "reading": lambda: run()[1].history[-1]}
+SHOWN = {
+    "history": lambda: run()[0],
+    "monitor": lambda: run()[1],
+    "reading": lambda: run()[1].history[-1],
+    "data": rows,
+    "table": lambda: replace(adult(), name=HOSTILE, label=HOSTILE, favourable="<i>", group_names=("<b>", HOSTILE)),
+    "bundle": lambda: Bundle(net=MLP(3), training=run()[0].record(), name=HOSTILE, merge={"b": -1.0, "t": 0.5}),
+}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +79,7 @@ SHOWN = {"history": lambda: run()[0], "monitor": lambda: run()[1], "reading": la
 def test_every_kind_says_shows_and_draws_itself(kind: type[Displayed]) -> None:
     parameters = getattr(kind, "__dataclass_params__", None)
     assert parameters is None or not parameters.repr, "a dataclass needs repr=False, or its own hides that of Displayed"
-    assert hasattr(kind, "to_frame")
+    assert hasattr(kind, "to_frame") != (kind.__name__ in WITHOUT_FRAME)
     assert hasattr(kind, "plot") != (kind.__name__ in WITHOUT_FIGURE)
 
 
@@ -77,14 +87,14 @@ def test_what_functions_return_is_among_them() -> None:
     names = {kind.__name__ for kind in kinds()}
     reports = {name for name in fairheads.results.__all__ if name.endswith("Report") and name != "TrainedReport"}
     assert reports - {"LayerReport"} <= names
-    assert {"History", "HeadMonitor", "Reading", "Front", "Comparison", "Recovery"} <= names
+    assert {"History", "HeadMonitor", "Reading", "Front", "Comparison", "Recovery", "Merge"} <= names
 
 
 @pytest.mark.parametrize("made", SHOWN.values(), ids=SHOWN)
 class TestACell:
     def test_it_is_one_line_in_a_list(self, made: object) -> None:
         shown: Displayed = made()  # type: ignore[operator]
-        assert len(repr([shown]).splitlines()) == 1 and len(repr(shown)) < 200
+        assert len(repr([shown]).splitlines()) == 1 and len(repr(shown)) < 250
         assert max(map(len, str(shown).splitlines())) <= 100
 
     def test_its_page_stands_alone_and_holds_no_code(self, made: object) -> None:
@@ -146,3 +156,24 @@ def test_a_reading_without_a_number_says_why() -> None:
     reading = HeadMonitor(rows(), every=1, sample=400).read(net, 1)
     assert math.isnan(reading.groups[0].effect.value)
     assert "not estimable" in reading.html() and (reading.groups[0].effect.reason or "?") in reading.html()
+
+
+def test_data_tell_the_rows_and_recorded_labels_of_every_group() -> None:
+    table = adult()
+    women = int((table.group == table.group_names.index("Female")).sum())
+    share = float(table.y[table.group == table.group_names.index("Female")].mean())
+    assert repr(table) == "<Table: adult: 48,842 rows>"
+    for told in (str(table), table.html()):
+        assert f"{women:,}" in told and f"{share:.3f}" in told and "Favourable is income =" in told
+        assert "kept from the network: fnlwgt, split, sex" in told
+    data = Dataset([[0.0], [1.0]], [1, 0], [0, 0], group_names=["a", "nobody"])
+    assert repr(data) == "Dataset('', x[2, 1], groups=['a', 'nobody'])"
+    assert "2 rows" in str(data) and "0.500" in str(data) and "there are no rows of the group" in data.html()
+
+
+def test_a_model_tells_its_recipe_or_that_there_is_none() -> None:
+    made = Bundle(net=MLP(3), training=run()[0].record(), name="net", merge={"b": -1.0, "t": 0.5})
+    size = sum(weights.numel() for weights in made.net.parameters())
+    assert repr(made) == f"<Bundle: net: MLP, {size:,} parameters>"
+    assert "objective: penalized (weight 3" in str(made) and "merge: b -1, t 0.5" in str(made)
+    assert "no record was saved" in str(Bundle(net=MLP(3)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fairheads.data.preprocess import is_missing
+from fairheads.data.shown import ShownRows
 from fairheads.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def blocks(batches: Iterable[Batch], rows: int = BLOCK) -> Iterator[Batch]:
         yield joined(held)
 
 
-class Dataset:
+class Dataset(ShownRows):
     """Rows held in memory: inputs, a label in {0, 1} and a protected group; iterating gives batches.
 
     Parameters
@@ -159,6 +160,10 @@ class Dataset:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{key}{list(value.shape)}" for key, value in self.inputs.items())
         return f"Dataset({self.name!r}, {shapes}, groups={list(self.group_names)})"
+
+    def _about(self) -> str:
+        shapes = ", ".join(f"{key} of {'x'.join(map(str, v.shape[1:])) or 1}" for key, v in self.inputs.items())
+        return f"inputs {shapes}"
 
     def rows(self) -> Batch:
         """All rows as one batch (no copy)."""

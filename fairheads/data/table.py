@@ -15,6 +15,7 @@ from fairheads.data.dataset import Dataset
 from fairheads.data.files import is_parquet, reading
 from fairheads.data.outcomes import favourable_of
 from fairheads.data.preprocess import MISSING, TableEncoder
+from fairheads.data.shown import ShownRows
 from fairheads.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ MAX_GROUPS = 100
 """Most groups of a table: more are no groups but numbers or names."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Table:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Table(ShownRows):
     """Named columns with the label and group of every row, not yet encoded.
 
     Attributes
@@ -56,6 +57,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def _about(self) -> str:
+        kept = f", kept from the network: {', '.join(self.not_inputs)}" if self.not_inputs else ""
+        return f"favourable is {self.label} = {self.favourable}; {len(self.columns)} columns{kept}"
 
     def encode(self, encoder: TableEncoder, rows: NDArray[Any] | None = None) -> Dataset:
         """The rows (all, or a mask) as the data set that ``encoder`` makes of them."""

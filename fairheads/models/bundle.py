@@ -29,14 +29,19 @@ from fairheads.data.drawn import drawn, drawn_in_words
 from fairheads.data.table import parts_of
 from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError, first_line
 from fairheads.models.architectures import architecture_of, filled
+from fairheads.results import _markup as markup
+from fairheads.results._text import wrapped
+from fairheads.results._words import capital, clip, count, recipe
+from fairheads.results.shown import Displayed
 
 FORMAT = "fairheads/bundle/1"
+LAST = "This does not say what the network does with the group: an audit does."
 WEIGHTS, CONFIG, ROWS = "model.safetensors", "config.json", "rows.safetensors"
 PARTS = ("train", "validation", "test", "all")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bundle:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Bundle(Displayed):
     """A network with what is needed to run it, on a table with its encoder, and to judge an audit of it.
 
     Attributes
@@ -57,6 +62,24 @@ class Bundle:
     rows: RowRecord | None = None
     merge: dict[str, Any] | None = None
     name: str = ""
+
+    def summary(self) -> str:
+        """The network and how it was trained, as text of at most 100 columns; the last line is what it does not say."""
+        told = [line for what, how in self._recipe() for line in wrapped(f"{what}: {how}")]
+        return "\n".join([*wrapped(self._brief(), ""), *told, LAST])
+
+    def html(self) -> str:
+        """The same as an HTML fragment; everything that came from data is escaped."""
+        pairs = [(markup.name(capital(what)), markup.prose(how)) for what, how in self._recipe()]
+        return f"<p>{markup.prose(self._brief())}</p>\n{markup.definitions(pairs)}\n<p>{LAST}</p>"
+
+    def _brief(self) -> str:
+        size = sum(weights.numel() for weights in self.net.parameters())
+        named = f"{clip(self.name, 40)}: " if self.name else ""
+        return f"{named}{type(self.net).__name__}, {count(size)} parameters"
+
+    def _recipe(self) -> list[tuple[str, str]]:
+        return recipe({**self.training, **({"merge": self.merge} if self.merge else {})} or None)
 
     def trained_on(self, table: Table) -> bool:
         """Whether the model was trained on a part of this very table (by the hash of its file)."""

@@ -18,6 +18,7 @@ from fairheads.models.bundle import weights_digest
 from fairheads.nets import TwoHeadNet
 from fairheads.results import MergeCheck, MergeReport
 from fairheads.results.record import to_plain
+from fairheads.results.shown import Displayed
 from fairheads.twoheads.coefficients import Coefficients
 from fairheads.twoheads.criteria import GAP_METRICS, Utility
 from fairheads.twoheads.merge import merge_net
@@ -27,8 +28,8 @@ from fairheads.twoheads.rules import Asked, decided, front_points, rule_of
 from fairheads.twoheads.verify import verify_merge
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Merge:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Merge(Displayed):
     """A merged model and the report of its merge.
 
     Attributes
@@ -40,6 +41,14 @@ class Merge:
 
     bundle: Bundle
     report: MergeReport
+
+    def summary(self) -> str:
+        """That of the report."""
+        return self.report.summary()
+
+    def html(self) -> str:
+        """That of the report."""
+        return self.report.html()
 
 
 def merge_bundle(
