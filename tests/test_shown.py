@@ -16,7 +16,6 @@ from results_for_tests import HOSTILE
 from test_results import parsed
 
 import fairheads.selftest
-import fairheads.twoheads
 from fairheads.constraints import demographic_parity
 from fairheads.data import Dataset, adult
 from fairheads.models import Bundle
@@ -26,6 +25,18 @@ from fairheads.planted import synthetic
 from fairheads.results._style import PALETTE
 from fairheads.results.shown import Displayed
 from fairheads.training import History, Penalized, train
+from fairheads.twoheads import Frontier, fit_frontier
+
+
+def front(groups: int = 2) -> Frontier:
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, groups, 900)
+    z_g = group + rng.normal(size=900)
+    z_y = rng.normal(size=900) + 0.7 * z_g
+    y = rng.random(900) < 1 / (1 + np.exp(-z_y))
+    outputs = z_g if groups == 2 else z_g[:, None] * np.eye(groups)[group]
+    return fit_frontier(z_y, outputs, y, group)
+
 
 WITHOUT_FIGURE = {"Reading", "Dataset", "Table", "Bundle", "Merge"}
 """Their numbers are few, or drawn by what holds them."""
@@ -68,6 +79,7 @@ SHOWN = {
     "monitor": lambda: run()[1],
     "reading": lambda: run()[1].history[-1],
     "data": rows,
+    "front": front,
     "table": lambda: replace(adult(), name=HOSTILE, label=HOSTILE, favourable="<i>", group_names=("<b>", HOSTILE)),
     "bundle": lambda: Bundle(net=MLP(3), training=run()[0].record(), name=HOSTILE, merge={"b": -1.0, "t": 0.5}),
 }
@@ -87,7 +99,7 @@ def test_what_functions_return_is_among_them() -> None:
     names = {kind.__name__ for kind in kinds()}
     reports = {name for name in fairheads.results.__all__ if name.endswith("Report") and name != "TrainedReport"}
     assert reports - {"LayerReport"} <= names
-    assert {"History", "HeadMonitor", "Reading", "Front", "Comparison", "Recovery", "Merge"} <= names
+    assert {"History", "HeadMonitor", "Reading", "Front", "Frontier", "Comparison", "Recovery", "Merge"} <= names
 
 
 @pytest.mark.parametrize("made", SHOWN.values(), ids=SHOWN)
@@ -177,3 +189,18 @@ def test_a_model_tells_its_recipe_or_that_there_is_none() -> None:
     assert repr(made) == f"<Bundle: net: MLP, {size:,} parameters>"
     assert "objective: penalized (weight 3" in str(made) and "merge: b -1, t 0.5" in str(made)
     assert "no record was saved" in str(Bundle(net=MLP(3)))
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_a_front_draws_the_best_merge_within_every_gap(groups: int) -> None:
+    found = front(groups)
+    step, alone = found.plot().lines
+    gaps, best = np.asarray(step.get_xdata()), np.asarray(step.get_ydata())
+    assert (np.diff(gaps) > 0).all() and (np.diff(best) > 0).all()
+    for gap, value in zip(gaps[:: len(gaps) // 5 + 1], best[:: len(best) // 5 + 1], strict=True):
+        assert value == found.objective[np.abs(found.gap) <= gap].max()
+    own = found.alone()
+    assert (alone.get_xdata()[0], alone.get_ydata()[0]) == pytest.approx((abs(own.gap), own.accuracy))  # type: ignore[index]
+    frame = found.to_frame()
+    assert len(frame) == len(found.t) and frame["gap"].tolist() == found.gap.tolist()
+    assert [name for name in frame if name.startswith("b")] == (["b"] if groups == 2 else ["b0", "b1", "b2"])

@@ -16,6 +16,7 @@ from fairheads.metrics.trials import Rate
 from fairheads.twoheads import plane
 from fairheads.twoheads.coefficients import Coefficients
 from fairheads.twoheads.criteria import TINY, Criteria, Utility, criteria_of
+from fairheads.twoheads.frontier_shown import ShownFront
 from fairheads.twoheads.heads import Heads, heads_of_arrays
 from fairheads.twoheads.margin import around, simultaneous
 from fairheads.twoheads.polish import Merge, polished
@@ -63,7 +64,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Frontier:
+class Frontier(ShownFront):
     """Merges on the front of objective and gap, counted on the validation rows.
 
     A merge that selects fewer than half as many rows as are recorded as favourable, or refuses fewer than half as many
@@ -91,14 +92,6 @@ class Frontier:
     seed: int = 0
     search: Relaxed | None = None
     starts: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-
-    def __repr__(self) -> str:
-        gap, aim = np.abs(self.gap), self.objective
-        return (
-            f"Frontier({len(self.t)} merges on {len(self.heads):,} rows of {self.criteria.groups} groups:"
-            f" {self.criteria.gap_metric} gap {gap.min():.3f} to {gap.max():.3f},"
-            f" {self.criteria.objective_name} {aim.min():.3f} to {aim.max():.3f})"
-        )
 
     @property
     def b(self) -> Floats:

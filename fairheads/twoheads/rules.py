@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fairheads.errors import InputError
 from fairheads.results import MergeOutcome, MergePoint, MergeRule
@@ -14,6 +14,7 @@ from fairheads.results.merge import MOST_POINTS
 from fairheads.twoheads.coefficients import Coefficients
 from fairheads.twoheads.criteria import Utility
 from fairheads.twoheads.frontier import Frontier, fit_frontier
+from fairheads.twoheads.frontier_shown import rising
 from fairheads.twoheads.outcomes import Decision, HeadRows
 
 Floats = NDArray[np.float64]
@@ -107,25 +108,18 @@ def front_points(front: Frontier, rules: Sequence[MergeRule], *, by_objective: b
             selection_rate=float(front.selection_rate[i]),
             objective=float(value[i]) if by_objective else None,
         )
-        for i in _rising(np.abs(front.gap), value)
+        for i in rising(np.abs(front.gap), value)
     ]
     points += [_point(rule) for rule in rules]
-    return tuple(_thinned([points[i] for i in _rising([p.gap for p in points], [_value(p) for p in points])]))
+    return tuple(
+        _thinned([points[i] for i in rising(np.array([p.gap for p in points]), np.array([_value(p) for p in points]))])
+    )
 
 
 def _thinned(points: Sequence[MergePoint]) -> Sequence[MergePoint]:
     if len(points) <= MOST_POINTS:
         return points
     return [points[i] for i in np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int)]
-
-
-def _rising(gap: ArrayLike, value: ArrayLike) -> NDArray[np.intp]:
-    """Positions, by gap, of those that are better than all with a smaller gap."""
-    gaps, values = np.asarray(gap, np.float64), np.asarray(value, np.float64)
-    order = np.lexsort((-values, gaps))
-    order = order[np.isfinite(gaps[order]) & np.isfinite(values[order])]
-    best = np.maximum.accumulate(values[order])
-    return order[np.r_[True, best[1:] > best[:-1]]] if len(order) else order
 
 
 def _value(point: MergePoint) -> float:
