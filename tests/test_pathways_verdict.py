@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairheads.pathways.case import Background, Case
+from fairheads.metrics import auc
+from fairheads.pathways.case import Background, Case, _generalisation_error
 from fairheads.pathways.conditions import Rule, twin_summary
 from fairheads.pathways.measure import QUANTITIES, LayerMeasure, TwinMeasure
 from fairheads.pathways.verdict import judge
@@ -102,6 +103,46 @@ def test_a_strong_effect_beyond_the_twins_with_the_ranking_kept_is_a_head() -> N
     assert (report.flips.n, report.flips.share, report.flips.row_ids) == (10, 0.1, tuple(range(10)))
 
 
+@pytest.mark.parametrize(
+    ("gap", "error", "verdict"),
+    [(0.015, 0.0, "compensating_head"), (0.03, 0.0, "inconclusive"), (0.03, 0.015, "compensating_head"),
+     (0.06, 0.015, "inconclusive"), (-0.06, 0.0, "compensating_head")],
+)  # fmt: skip
+def test_a_network_that_surely_overfits_unlike_its_twins_gets_no_verdict(
+    gap: float, error: float, verdict: str
+) -> None:
+    known = Background(
+        rows_disjoint=True, twins_matched=True, generalisation_gap=(gap + 0.01, 0.01), generalisation_error=error
+    )
+    report = judge(case(HEAD, background=known))
+    assert report.verdict == verdict
+    (line,) = (e for e in report.evidence if e.detector == "overfitting like the twins'")
+    assert line.passed == (verdict == "compensating_head")
+    assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
+
+
+def test_the_error_of_a_difference_of_overfitting_holds_without_any() -> None:
+    """Two rankings that overfit nothing, on training and held-out rows: the interval holds the difference, 0."""
+    rng = np.random.default_rng(0)
+    n, held, runs = 400, 0, 300
+    block = np.arange(n) % 20
+    for _ in range(runs):
+        aucs = []
+        for _ in range(2):  # training rows, then held-out rows
+            y = rng.integers(0, 2, n)
+            first = 0.8 * y + rng.normal(size=n)
+            aucs.append([y, first, 0.5 * first + 0.3 * y + rng.normal(size=n)])
+        (y0, *train), (y1, *test) = aucs
+        own, theirs = (auc(y0, a) - auc(y1, b) for a, b in zip(train, test, strict=True))
+        within, others = (
+            np.array([auc(y1[block != k], score[block != k]) for k in (-1, *range(20))]) for score in test
+        )
+        twins = (replace(TWINS[0], auc_within=others),)
+        error = _generalisation_error(within, twins, n, None)
+        held += abs(own - theirs) <= 2.09 * error
+    assert 0.92 < held / runs < 0.98
+
+
 def test_the_same_effect_of_the_other_sign_is_aligned_use() -> None:
     assert said(layer(swap=-0.3, erasure=-0.1)) == "aligned_use"
 
@@ -169,7 +210,7 @@ def test_suppression_needs_a_lost_ranking_a_smaller_gap_and_no_effect() -> None:
     vague = judge(case(layer(swap=0.08, se=0.05), within=0.75))
     assert vague.verdict == "head_or_suppression" and "is open" in vague.reason
     assert not vague.rests_on_effect and judge(case(HEAD, within=0.80)).rests_on_effect
-    assert said(layer(swap=-0.08, se=0.05), within=0.75) == "inconclusive"
+    assert said(layer(swap=-0.08, se=0.05), within=0.75) == "head_or_suppression"  # the bounds decide, not the sign
     assert said(layer(swap=0.08, se=0.05)) == "inconclusive"
 
 

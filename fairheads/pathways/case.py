@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.data import Dataset
 from fairheads.pathways.effects import decision_gap
-from fairheads.pathways.intervals import half_width
+from fairheads.pathways.intervals import half_width, jackknife_se
 from fairheads.pathways.measure import (
     InputMeasure,
     LayerMeasure,
@@ -36,12 +37,14 @@ class Background:
     """What is known about training: None where it is not.
 
     ``rows_disjoint``: the audited rows are no training rows. ``twins_matched``: the twins were trained on the model's
-    own rows. ``generalisation_gap``: the model's training minus held-out AUC within groups, and the twins' mean.
+    own rows. ``generalisation_gap``: the model's training minus held-out AUC within groups, and the twins' mean;
+    ``generalisation_error`` is the standard error of their difference.
     """
 
     rows_disjoint: bool | None = None
     twins_matched: bool | None = None
     generalisation_gap: tuple[float, float] | None = None
+    generalisation_error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +120,25 @@ def measure_case(
     within = within_group_aucs(sample.score, sample)
     own = generalisation_gap(network, float(within[0]), train_data, pair)
     theirs = np.mean([twin.generalisation_gap for twin in twins]) if twins else float("nan")
-    known = not np.isnan(own - theirs)
+    if not np.isnan(own - theirs):
+        error = _generalisation_error(within, twins, len(data), train_data)
+        background = replace(background, generalisation_gap=(own, float(theirs)), generalisation_error=error)
     return replace(
         case,
         layers=tuple(measured[index] for index in seen),
         auc_within=within,
         inputs=measure_inputs(sample, pair.control, pair.sign),
         twins=tuple(twin.at(seen) for twin in twins),
-        background=replace(background, generalisation_gap=(own, float(theirs)) if known else None),
+        background=background,
         unreadable=not any(_readable(measured[index]) for index in seen),
     )
+
+
+def _generalisation_error(within: Floats, twins: Sequence[TwinMeasure], n: int, train_data: Dataset | None) -> float:
+    """Standard error of a difference of generalisation gaps: the held-out part's own, and as much a training row."""
+    held_out = within - np.mean([twin.auc_within for twin in twins], axis=0)
+    training = n if train_data is None else min(n, len(train_data))
+    return float(jackknife_se(held_out[1:, None])[0]) * math.sqrt(1 + n / training)
 
 
 def _readable(layer: LayerMeasure) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairheads.pathways.beside import beside_twins
-from fairheads.pathways.case import Case
+from fairheads.pathways.case import Background, Case
 from fairheads.pathways.intervals import jackknife_se, pointwise_critical, simultaneous_critical
 from fairheads.pathways.measure import LayerMeasure
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS
@@ -79,7 +79,11 @@ COVERED = 0.9
 """Share of rows in merit bins with rows of both groups below which the absence of an effect is not said."""
 
 OVERFITTING = 0.02
-"""Largest difference of the generalisation gap (AUC within groups) from the twins'."""
+"""By how much the generalisation gap (AUC within groups) may exceed the twins'; its interval must reach there.
+
+A network that has lost merit ranks by other features than its twins, whose luck on two samples of rows is another: with
+1,845 rows of COMPAS the difference was .03 with a standard error of .015, in all of five seeds.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,19 +275,28 @@ def general_checks(case: Case) -> list[Evidence]:
                 "as the caller says, not checked" if known.twins_matched is None else "by row hashes",
             )
         )
-        gaps = known.generalisation_gap
-        checks.append(
-            _check(
-                "overfitting like the twins'",
-                nan if gaps is None else gaps[0] - gaps[1],
-                0.0,
-                None if gaps is None else abs(gaps[0] - gaps[1]) <= OVERFITTING,
-                "training rows not at hand"
-                if gaps is None
-                else "training minus held-out AUC within groups, beside theirs",
-            )
-        )
+        checks.append(_overfitting(known))
     return checks
+
+
+def _overfitting(known: Background) -> Evidence:
+    """Not met where the network's generalisation gap surely lies more than `OVERFITTING` above the twins'.
+
+    One that overfits less is at no risk of a false head; a constraint that costs merit does that to most networks.
+    """
+    name = "overfitting like the twins'"
+    if known.generalisation_gap is None:
+        return _check(name, float("nan"), 0.0, None, "training rows not at hand")
+    own, theirs = known.generalisation_gap
+    half = pointwise_critical(JACKKNIFE_BLOCKS, 0.025) * known.generalisation_error
+    found = _check(
+        name,
+        own - theirs,
+        0.0,
+        own - theirs - half <= OVERFITTING,
+        f"training minus held-out AUC within groups, beside theirs; not met where surely over {OVERFITTING:g} more",
+    )
+    return replace(found, low=own - theirs - half, high=own - theirs + half)
 
 
 def layer_checks(layer: LayerMeasure) -> list[Evidence]:

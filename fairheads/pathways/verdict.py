@@ -85,8 +85,9 @@ def _find(
             seen = f"{lost}; no effect was seen" if levelled else "no effect was seen"
             return Finding(word, f"{seen}, but a check did not pass: {doubts[0]}", strongest, direction)
         return Finding(*absent, strongest, direction)
-    if levelled and direction > 0:
-        return Finding("head_or_suppression", f"{lost}; whether an effect exceeds its margin is open", strongest, 1)
+    if levelled:
+        open_still = f"{lost}; whether an effect exceeds its margin is open"
+        return Finding("head_or_suppression", open_still, strongest, direction)
     fails = fails_above or fails_below
     reason = f"an effect lies beyond its margin, but {fails}" if fails else "the intervals reach across a margin"
     return Finding("inconclusive", reason, strongest, direction)
