@@ -15,7 +15,7 @@ from .verbosity import say, verbosity_options
 
 @click.group()
 def study() -> None:
-    """Studies that train networks of their own, and can be interrupted."""
+    """The paper's study on data of your choice."""
 
 
 @click.command()

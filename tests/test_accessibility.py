@@ -14,10 +14,20 @@ from typing import Any
 import pytest
 from results_for_tests import HOSTILE, LONG, audit, compared, detailed_audit, full, page_of
 from test_reports import CHROMIUM, WIDTHS, chromium, framed
+from test_shown import SHOWN
 
+from fairheads.results import PaperReport
 from fairheads.results._stylesheet import page_style
+from fairheads.results.page import html_document
 
 SERIOUS = ("serious", "critical")
+
+
+def cells() -> str:
+    """What a notebook shows of objects that have no page of their own."""
+    shown = "\n".join(made()._repr_html_() for made in SHOWN.values())
+    return html_document("Cells", f"<h1>Cells</h1>\n<h2>Outputs</h2>\n{shown}", "{}", "none")
+
 
 PAGES: dict[str, Callable[[], str]] = {
     "audit": lambda: page_of(audit()),
@@ -26,6 +36,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "compare": lambda: page_of(compared()),
     "compare of hostile names": lambda: page_of(compared((HOSTILE, LONG, "c"), (HOSTILE, LONG))),
     "disparity": lambda: page_of(full(("a", "b", "c"))),
+    "cells of a notebook": cells,
+    "study": lambda: PaperReport.load(Path(__file__).parent / "studies" / "paper" / "adult.json").page(),
 }
 
 ASK = """

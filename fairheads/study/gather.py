@@ -117,7 +117,7 @@ def first(runs: Sequence[PaperRun], weight: float) -> PaperClaim:
 def second(runs: Sequence[PaperRun], weight: float) -> PaperClaim:
     """Claim 2: decisions shared with the best merge; at least .9, and more than an offset alone shares."""
     pairs = _at(runs, weight)
-    agreement, over = _mean(pairs, "agreement"), _mean(pairs, "over_floor")
+    agreement, over, ceiling = (_mean(pairs, measure) for measure in ("agreement", "over_floor", "ceiling"))
     close = side(agreement, CLOSE)
     holds: Holds = ANSWERS[-1 if -1 in (close, side(over)) else min(close, side(over))]
     return PaperClaim(
@@ -125,8 +125,8 @@ def second(runs: Sequence[PaperRun], weight: float) -> PaperClaim:
         weight=weight,
         holds=holds,
         because=f"Decisions shared with the best merge: {agreement:.3f} (asked: {CLOSE:g}); more than with an offset"
-        f" alone by {over:.3f}.",
-        values={"agreement": agreement, "over the floor": over, "ceiling": _mean(pairs, "ceiling")},
+        f" alone by {over:.3f}. Other seeds of the network share {ceiling:.3f}.",
+        values={"agreement": agreement, "over the floor": over, "ceiling": ceiling},
     )
 
 
