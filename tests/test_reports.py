@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
@@ -385,6 +386,48 @@ class TestInABrowser:
         for width, needed, wide in told:
             assert needed <= width
             assert wide == 0
+
+
+NOTEBOOK = """
+.outer.common table { border: 1px solid red; table-layout: fixed; margin: 1em auto; font-size: 9px; }
+.outer.common thead, .outer.common tr { border-bottom: 2px solid red; padding: 9px; line-height: 3; }
+:not(.other).common td, :not(.other).common th { text-align: right; vertical-align: middle; max-width: none; }
+.common tbody tr:nth-child(odd), .common tbody tr:nth-child(even) { background: red; }
+.common :not(pre) > code { background: red; padding: 1px 9px; }
+.outer dl { width: 100%; overflow: hidden; display: block; } .outer dt { float: left; width: 20%; font-weight: bold; }
+.outer dd { float: left; width: 80%; } .common p, .common h3 { margin: 0 0 2em; text-align: right; }
+"""
+"""Such rules as notebooks have for everything that a cell shows."""
+
+LOOKED_AT = ("dl", "dt", "dd", "table", "thead", "tbody tr", "tbody tr:nth-child(2)", "th", "td", "code", "p", "h3")
+
+
+def styles(folder: Path, fragment: str, rules: str) -> dict[str, list[str]]:
+    """How some elements of a fragment come out among a notebook's rules."""
+    ask = (
+        "const names = ['display', 'float', 'width', 'textAlign', 'backgroundColor', 'padding', 'margin', 'fontSize', "
+        "'fontWeight', 'tableLayout', 'borderBottomWidth', 'lineHeight', 'verticalAlign'];"
+        f"const said = Object.fromEntries({json.dumps(LOOKED_AT)}.map(where => {{ const style = getComputedStyle("
+        "document.querySelector('.fairheads ' + where)); return [where, names.map(name => style[name])]; }));"
+        "document.querySelector('#said').textContent = JSON.stringify(said);"
+    )
+    page = folder / "cell.html"
+    body = f'<div class="outer common">{fragment}</div><pre id="said"></pre><script>{ask}</script>'
+    page.write_text(f"<!DOCTYPE html><style>{rules}</style><body>{body}", encoding="utf-8")
+    said = re.search(r'<pre id="said">(.*?)</pre>', chromium(folder, page, "--dump-dom"), re.DOTALL)
+    assert said is not None
+    found: dict[str, list[str]] = json.loads(unescape(said[1]))
+    return found
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_notebook_does_not_change_the_look_of_a_cell(tmp_path: Path) -> None:
+    shown = pathway()._repr_html_()
+    alone = styles(tmp_path, shown, "")
+    assert styles(tmp_path, shown, NOTEBOOK) == alone
+    weak = re.sub(r"(\.fairheads){2,}", ".fairheads", shown)
+    assert styles(tmp_path, weak, NOTEBOOK)["td"] != alone["td"]
 
 
 @pytest.mark.browser

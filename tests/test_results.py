@@ -344,9 +344,9 @@ def test_fragments_are_well_formed_and_carry_no_behaviour(result: Shown, monkeyp
 def test_in_a_notebook_the_look_is_that_of_its_theme() -> None:
     """What the notebook says of itself comes last and is more specific than what the system prefers."""
     style = pathway()._repr_html_().split("</style>")[0]
-    system = re.search(r"\{ \.fairheads \{ (.*?) \} \}", style)
-    light = re.search(r':is\(\[data-jp-theme-light="true"\], \.vscode-light\) \.fairheads \{ (.*?) \}', style)
-    dark = re.search(r':is\(\[data-jp-theme-light="false"\], \.vscode-dark\) \.fairheads \{ (.*?) \}', style)
+    system = re.search(r"\{ (?:\.fairheads)+ \{ (.*?) \} \}", style)
+    light = re.search(r':is\(\[data-jp-theme-light="true"\], \.vscode-light\) (?:\.fairheads)+ \{ (.*?) \}', style)
+    dark = re.search(r':is\(\[data-jp-theme-light="false"\], \.vscode-dark\) (?:\.fairheads)+ \{ (.*?) \}', style)
     assert system is not None and light is not None and dark is not None
     assert dark[1] == system[1] != light[1]
     assert style.count(light[1]) == 2

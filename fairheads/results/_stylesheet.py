@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fairheads.results._style import BAND, INK, PALETTE_DARK, PALETTE_LIGHT, PAPER, RULE, SOFT, TWIN
 
 _DARK = {"ink": "#e6edf3", "soft": "#a3afbb", "rule": "#3d4752", "band": "#262e37", "twin": "#8b96a2"}
@@ -48,6 +50,8 @@ _RULES = """
   gap: .9rem 1.75rem; }
 .fairheads dl > div { border-top: 1px solid var(--fh-rule); padding-top: .4rem; }
 .fairheads dt { font-size: .85rem; color: var(--fh-soft); font-weight: 400; }
+.fairheads dt, .fairheads dd { display: block; float: none; width: auto; padding: 0; }
+.fairheads dl { width: auto; overflow: visible; padding: 0; }
 .fairheads dd { margin: 0; }
 .fairheads dd strong { font-size: 1.1rem; font-variant-numeric: tabular-nums; }
 .fairheads .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr));
@@ -66,12 +70,13 @@ _RULES = """
 .fairheads .scroll { overflow-x: auto; margin: 1rem 0; max-width: 100%; }
 .fairheads .scroll:focus-visible { outline: 2px solid var(--fh-link); outline-offset: 2px; }
 .fairheads table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4;
-  overflow-wrap: break-word; background: none; color: inherit; margin: 0; }
+  overflow-wrap: break-word; background: none; color: inherit; margin: 0; border: 0; table-layout: auto; }
+.fairheads p, .fairheads h2, .fairheads h3, .fairheads h4 { text-align: left; }
+.fairheads thead, .fairheads tr { background: none; border: 0; padding: 0; line-height: inherit; }
 .fairheads caption { caption-side: top; text-align: left; padding: 0 0 .5rem; font-size: .9rem;
   position: sticky; left: 0; }
-.fairheads tr, .fairheads tbody tr:nth-child(odd), .fairheads tbody tr:hover { background: none; }
 .fairheads th, .fairheads td { padding: .45rem .75rem .45rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--fh-rule); max-width: 22rem; white-space: normal; }
+  border-bottom: 1px solid var(--fh-rule); max-width: 22rem; white-space: normal; line-height: inherit; }
 .fairheads thead th { border-bottom: 2px solid var(--fh-soft); font-weight: 600; vertical-align: bottom; }
 .fairheads tbody th { font-weight: 500; min-width: 6rem; max-width: 16rem; overflow-wrap: break-word; }
 .fairheads th.r, .fairheads td.r { text-align: right; }
@@ -113,9 +118,13 @@ def _sheet(scope: str) -> str:
     return f"{light}\n{dark}{_RULES}"
 
 
+_STRONG = ".fairheads" * 3
+"""In a notebook our rules are to win against those for all outputs, such as ``.x:not(.y) td`` and ``.x tr:hover``."""
+
+
 def _themed() -> str:
     """A notebook's own theme, where it says which it has, comes before what the reader's system prefers."""
-    light, dark = (f':is([data-jp-theme-light="{on}"], .vscode-{name}) .fairheads' for on, name in _THEMES)
+    light, dark = (f':is([data-jp-theme-light="{on}"], .vscode-{name}) {_STRONG}' for on, name in _THEMES)
     return f"{light} {{ {_variables(_LIGHT, PALETTE_LIGHT)} }}\n{dark} {{ {_variables(_DARK, PALETTE_DARK)} }}\n"
 
 
@@ -126,4 +135,5 @@ def page_style() -> str:
 
 def framed(fragment: str) -> str:
     """A fragment in a frame that carries its own style, for a notebook."""
-    return f'<div class="fairheads"><style>{_sheet(".fairheads")}{_themed()}</style>\n{fragment}\n</div>'
+    style = re.sub(r"\.fairheads\b", _STRONG, _sheet(".fairheads"))
+    return f'<div class="fairheads"><style>{style}{_themed()}</style>\n{fragment}\n</div>'
