@@ -15,7 +15,11 @@ from .verbosity import say, verbosity_options
 
 @click.group()
 def study() -> None:
-    """The paper's study on data of your choice."""
+    """The paper's study on data of your choice.
+
+    \b
+    fairheads study paper --data adult --out study-adult
+    """
 
 
 @click.command()

@@ -362,7 +362,9 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, here: Pat
 
 
 def test_every_command_and_option_has_help_and_an_example() -> None:
-    for name, command in command_line.fairheads.commands.items():
+    commands = dict(command_line.fairheads.commands)
+    commands |= {f"study {name}": command for name, command in commands["study"].commands.items()}
+    for name, command in commands.items():
         assert command.help, name
         assert f"fairheads {name}" in command.help or name == "demo", f"{name} has no example"
         for option in command.params:

@@ -99,10 +99,13 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure that belongs to nobody's pyplot."""
+    """An empty figure that belongs to nobody's pyplot.
+
+    It is white where it is shown by itself, as in a dark notebook, whose ink would be lost; pages save it without.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def bare(ax: Axes, *keep: str) -> None:
