@@ -21,14 +21,7 @@ from fairheads.results import (
 )
 
 Report = (
-    AuditReport
-    | ComparisonReport
-    | DisparityReport
-    | Front
-    | ImpactReport
-    | MergeReport
-    | PaperReport
-    | SelftestReport
+    AuditReport | ComparisonReport | DisparityReport | Front | ImpactReport | MergeReport | PaperReport | SelftestReport
 )
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {

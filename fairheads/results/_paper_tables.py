@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 MEASURES = {
     "accuracy": "accuracy",
     "gap": "difference in selection rates",
+    "validation_gap": "difference in selection rates on the validation rows",
     "selection_rate": "selection rate",
     "probe_auc": "AUC of the group probe on the last layer",
+    "head_auc": "AUC of the group head of the merge",
     "swap": "group swap at the last layer, sd of the logit",
     "erasure": "erasure at the last layer, selection rate",
     "equal_merit": "difference at equal merit, sd of the logit",
@@ -96,7 +98,8 @@ run; the gap without its sign."""
 PUBLISHED_AS = "published: CelebA, MobileNetV3-Small, 5,000 rows, one run"
 
 DISCLAIMER = (
-    "This does not say what other rows would show: intervals are over seeds of training, on one split of the rows."
+    "This does not say what other rows would show: intervals are over seeds of training, on one split of the rows, and"
+    " networks are audited beside the same twins."
 )
 
 
@@ -162,7 +165,10 @@ def tables(report: PaperReport) -> list[Table]:
 
 
 CLAIM_HEAD = ("claim", "weight", "answer", "because")
-ASKED_AT = "Weights are those of the squared penalty: the smallest that halves the gap, and the largest."
+ASKED_AT = (
+    "Weights are those of the squared penalty: the smallest that halves the gap on the validation rows, if one does,"
+    " and the largest."
+)
 
 ALL = ("unconstrained", "squared", "absolute", "massaging", "merge", "thresholds")
 VERDICTS = "Verdicts"

@@ -30,7 +30,8 @@ AUDITED_GAP = 0.02
 def measure_network(studio: Studio, task: Task) -> PaperRun:
     """Accuracy, gap, probe and effects of a network; of a constrained one also the two statements about two heads."""
     outputs = studio.outputs(task)
-    values = _decided(studio, outputs[:, 0] > 0)
+    selected = outputs[:, 0] > 0
+    values = {**_decided(studio, selected), "validation_gap": _gap(studio, selected, studio.fit)}
     values["probe_auc"] = auc(studio.group[~studio.fit], outputs[~studio.fit, 1])
     report = studio.effects.report(studio.network(task), task.seed if task.kind == "unconstrained" else None)
     values |= effect_values(report)
@@ -49,13 +50,17 @@ def measure_network(studio: Studio, task: Task) -> PaperRun:
 def _decided(studio: Studio, selected: Mask) -> dict[str, float]:
     """Accuracy, gap and selection rate of decisions on validation and test rows, on the latter."""
     rows = ~studio.fit
-    selected, group = selected[rows], studio.group[rows]
-    rates = [float(selected[group == code].mean()) for code in np.unique(group)]
     return {
-        "accuracy": float((selected == studio.y[rows]).mean()),
-        "gap": max(rates) - min(rates),
-        "selection_rate": float(selected.mean()),
+        "accuracy": float((selected == studio.y)[rows].mean()),
+        "gap": _gap(studio, selected, rows),
+        "selection_rate": float(selected[rows].mean()),
     }
+
+
+def _gap(studio: Studio, selected: Mask, rows: Mask) -> float:
+    """Difference between the selection rates of the groups on some rows."""
+    first, second = (float(selected[rows & (studio.group == code)].mean()) for code in (0, 1))
+    return abs(second - first)
 
 
 def _approximates(studio: Studio, task: Task) -> dict[str, float]:
@@ -107,9 +112,8 @@ def _beside_merge(studio: Studio, task: Task) -> dict[str, float]:
     """The merge that the validation rows allow the network's own gap there."""
     rows, two = studio.fit, studio.outputs(Task("two-headed", 0.0, task.seed))
     selected = studio.outputs(task)[:, 0] > 0
-    rates = [selected[rows & (studio.group == code)].mean() for code in (0, 1)]
     front = fit_frontier(two[rows, 0], two[rows, 1], studio.y[rows], studio.group[rows])
-    merged = front.at(max_gap=float(abs(rates[1] - rates[0])), confidence=None).score(two[:, 0], two[:, 1]) > 0
+    merged = front.at(max_gap=_gap(studio, selected, rows), confidence=None).score(two[:, 0], two[:, 1]) > 0
     found = _decided(studio, merged)
     return {
         "merge_accuracy": found["accuracy"],
@@ -158,6 +162,6 @@ def _audited(studio: Studio, seed: int, at: Coefficients, values: dict[str, floa
         return ""
     report = studio.effects.report(merge_net(net, at, studio.parts.validation), None)
     outputs = studio.outputs(Task("two-headed", 0.0, seed))[~studio.fit]
-    values["probe_auc"] = auc(studio.group[~studio.fit], outputs[:, 1])  # of the head itself, on the same features
+    values["head_auc"] = auc(studio.group[~studio.fit], outputs[:, 1])
     values.update({key: value for key, value in effect_values(report).items() if not math.isnan(value)})
     return report.verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,20 @@ class Parts:
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the rows; of training rows that are not in memory, of their labels and groups."""
+        total = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            if isinstance(part, Dataset):
+                arrays = [*part.inputs.values(), part.y, part.group, part.row_id]
+            else:
+                arrays = [part.counts()]
+            for array in arrays:
+                total.update(f"{array.shape} {array.dtype}".encode())
+                total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Rows of each part."""
         return {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
@@ -52,6 +67,8 @@ def read_parts(setting: PaperSetting, source: Path | None) -> Parts:
         If ``source`` is missing or holds something else.
     """
     if setting.data == "adult":
+        if source is not None:
+            raise InputError(f"adult comes with the package and is read from no source, got {str(source)!r}.")
         return _tables(adult(sensitive="sex"))
     if source is None:
         raise InputError(f"{setting.data} is not part of this package; name its file or folder (--source).")
@@ -61,6 +78,8 @@ def read_parts(setting: PaperSetting, source: Path | None) -> Parts:
         return _tables(_compas(source))
     encoder = ImageEncoder(size=(setting.size, setting.size), mean=(0.5, 0.5, 0.5), scale=(0.5, 0.5, 0.5))
     faces = fairface(source) if setting.data == "fairface" else celeba(source)
+    if len(faces.table.group_names) != 2:
+        raise InputError(f"{source.name} must have two groups, it has: {', '.join(faces.table.group_names)}.")
     return _images(faces, encoder, setting)
 
 

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from fairheads.errors import ConfigError, FairheadsError, InputError
+from fairheads import __version__
+from fairheads.errors import ConfigError, FairheadsError, InputError, first_line
 from fairheads.results import PaperReport, PaperRun
+from fairheads.results._saving import save_texts
 from fairheads.results.record import from_plain, json_text, to_plain
 from fairheads.study.gather import report_of
 from fairheads.study.measure import measure_fronts, measure_network
@@ -25,6 +28,8 @@ from fairheads.study.studio import Studio
 Progress = Callable[[str, int, int], None]
 
 SETTING = "setting.json"
+DONE, FAILED = "done\n", "failed: "
+"""What a worker answers to a name."""
 
 
 def paper_study(
@@ -38,8 +43,8 @@ def paper_study(
 ) -> PaperReport:
     """Train and measure every network of a setting, and say which of the paper's four claims hold.
 
-    Everything is kept in ``out`` as soon as it is done: a study that was interrupted goes on where it stood, and one
-    that is finished is read. The networks in ``out/networks`` are models that every command takes.
+    Everything is kept in ``out`` as soon as it is done: a study that was interrupted goes on where it stood, with the
+    same rows, setting and version of the package. The networks in ``out/networks`` are models that every command takes.
 
     Parameters
     ----------
@@ -50,7 +55,8 @@ def paper_study(
     source : path, optional
         The table of COMPAS, or the folder of images: `fairheads.study.rows.read_parts`. Adult needs none.
     jobs : int, optional
-        Processes of one thread each, by default one a core; with a device that is no CPU one.
+        Processes of one thread each, by default one a core; with a device that is no CPU one. Each
+        holds the rows.
     device : str, optional
         Where networks are trained.
     progress : callable, optional
@@ -59,9 +65,11 @@ def paper_study(
     Raises
     ------
     ConfigError
-        If ``out`` holds a study of another setting, or ``jobs`` is below 1.
+        If ``out`` holds a study of another setting, of other rows or of another version, or ``jobs`` is below 1.
     InputError
         If ``source`` is missing or not what the setting reads.
+    FairheadsError
+        If a worker process fails; the others are then stopped.
 
     References
     ----------
@@ -72,15 +80,20 @@ def paper_study(
     where = None if source is None else Path(source)
     studio = Studio(setting, read_parts(setting, where), Path(out))
     _claim(studio)
-    workers = jobs or (1 if device not in (None, "cpu") else os.cpu_count() or 1)
+    workers = jobs or (1 if device not in (None, "cpu") else _cores())
     tell = progress or (lambda *_: None)
     for step, names in _stages(studio):
         _do(studio, step, names, source=where, jobs=min(workers, len(names)), device=device, tell=tell)
     return report_of(setting, studio.parts, _runs(studio), _notes(studio))
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _claim(studio: Studio) -> None:
-    """Makes the folder that of this setting.
+    """Makes the folder that of this setting, these rows and this version.
 
     Raises
     ------
@@ -90,7 +103,7 @@ def _claim(studio: Studio) -> None:
         If it cannot be written, or holds something that is no study.
     """
     file = studio.folder / SETTING
-    wanted = studio.setting.to_dict()
+    wanted = {**studio.setting.to_dict(), "rows": studio.parts.digest, "version": __version__}
     try:
         if file.exists():
             there = json.loads(file.read_text(encoding="utf-8"))
@@ -101,14 +114,13 @@ def _claim(studio: Studio) -> None:
                     " folder, or the same settings."
                 )
             return
-        if studio.folder.exists() and any(studio.folder.iterdir()):
+        if studio.folder.exists() and any(each.suffix != ".part" for each in studio.folder.iterdir()):
             raise InputError(f"{str(studio.folder)!r} is not empty and holds no study; choose another folder.")
-        studio.folder.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{SETTING}.{os.getpid()}.part")
-        beside.write_text(json_text(wanted), encoding="utf-8")
-        beside.replace(file)
-    except (OSError, json.JSONDecodeError, AttributeError) as error:
-        raise InputError(f"{str(studio.folder)!r} cannot be used for a study: {error}.") from error
+        save_texts(studio.folder, {SETTING: json_text(wanted)})
+    except (OSError, ValueError, AttributeError) as error:
+        if isinstance(error, FairheadsError):
+            raise
+        raise InputError(f"{str(studio.folder)!r} cannot be used for a study: {first_line(error)}.") from error
 
 
 # ---------------------------------------------------------------- what is to do
@@ -186,10 +198,19 @@ def _do(
             finished[0] += 1
             tell(step, finished[0], len(names))
 
+    running: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(jobs) as pool:
-        workers = [pool.submit(_work, studio.folder, step, left, source, device, told) for _ in range(jobs)]
-        for worker in workers:
-            worker.result()
+        workers = [pool.submit(_work, studio.folder, step, left, source, device, told, running) for _ in range(jobs)]
+        try:
+            for worker in as_completed(workers):
+                worker.result()
+        except BaseException:  # an error or Ctrl-C: nothing more is begun, and what runs is stopped
+            with suppress(queue.Empty):
+                while True:
+                    left.get_nowait()
+            for process in running:
+                process.terminate()
+            raise
 
 
 def _work(
@@ -199,28 +220,31 @@ def _work(
     source: Path | None,
     device: str | None,
     told: Callable[[], None],
+    running: list[subprocess.Popen[str]],
 ) -> None:
     """One worker process: it is given a name and writes a line when that is done, until none is left."""
     command = [sys.executable, "-m", "fairheads.study.worker", str(folder.resolve()), step]
     command += ["" if source is None else str(source.resolve()), device or ""]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    pipe = subprocess.PIPE
+    pipe, name, said = subprocess.PIPE, "", ""
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=errors, env=environment, text=True, bufsize=1
         ) as worker:
-            try:
+            running.append(worker)
+            with suppress(queue.Empty, BrokenPipeError):  # none is left, or it ended; why is said below
                 while worker.stdin and worker.stdout:
-                    worker.stdin.write(f"{left.get_nowait()}\n")
-                    if not worker.stdout.readline():
+                    name = left.get_nowait()
+                    worker.stdin.write(f"{name}\n")
+                    said = worker.stdout.readline()
+                    if said != DONE:
                         break
                     told()
-            except queue.Empty:
-                pass
-            except BrokenPipeError:  # it ended; why is said below
-                pass
         errors.seek(0)
-        message = errors.read()
-    if worker.returncode != 0:
-        reason = (message.strip().splitlines() or ["the worker process ended without a message"])[-1]
-        raise FairheadsError(f"{step} failed: {reason}")
+        message = said.removeprefix(FAILED).strip() if said.startswith(FAILED) else _last_line(errors.read())
+    if worker.returncode != 0 or said.startswith(FAILED):
+        raise FairheadsError(f"{step}, {name or 'reading the rows'}: {message}")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["the worker process ended without a message"])[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ GAPS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15)
 """Largest gaps that merges and thresholds are asked for on the validation rows."""
 
 MOST_SEEDS = 100
+LEAST = 100
+"""Rows of a sample that interventions can be asked on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +91,20 @@ class PaperSetting:
             raise ConfigError(f"`size` is that of images in pixels, 0 for tables, got {self.size} for {self.data}.")
         if not 1 <= self.seeds <= MOST_SEEDS:
             raise ConfigError(f"`seeds` must lie between 1 and {MOST_SEEDS}, got {self.seeds}.")
-        if not self.weights or len(set(self.weights)) < len(self.weights) or not min(self.weights) > 0:
+        known_weights = all(math.isfinite(weight) and weight > 0 for weight in self.weights)
+        if not self.weights or not known_weights or len({f"{w:g}" for w in self.weights}) < len(self.weights):
             raise ConfigError(f"`weights` must differ and be above 0 (0 is always trained), got {self.weights}.")
-        if not self.penalties or not set(self.penalties) <= set(PENALTIES):
-            raise ConfigError(f"`penalties` must be of {', '.join(PENALTIES)}, got {self.penalties}.")
-        if min(self.train_rows, self.validation_rows, self.test_rows) < 0 or self.sample < 1:
-            raise ConfigError(
-                "`train_rows`, `validation_rows` and `test_rows` must be at least 0, `sample` at least 1."
-            )
+        if not set(self.penalties) <= set(PENALTIES) or len(set(self.penalties)) < len(self.penalties):
+            raise ConfigError(f"`penalties` must be of {', '.join(PENALTIES)}, each once, got {self.penalties}.")
+        if "squared" not in self.penalties:
+            raise ConfigError(f"`penalties` must have squared, which the claims are asked of, got {self.penalties}.")
+        rows = (self.train_rows, self.validation_rows, self.test_rows)
+        if min(rows) < 0 or (any(rows) and not images):
+            raise ConfigError("`train_rows`, `validation_rows` and `test_rows` are of images, and at least 0.")
+        if self.sample < LEAST or not self.widths or min(*self.widths, self.stem_stride) < 1:
+            raise ConfigError(f"`sample` must be at least {LEAST}, `widths` and `stem_stride` at least 1.")
+        if min(self.epochs, self.batch_size) < 1 or not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ConfigError("`epochs` and `batch_size` must be at least 1 and `learning_rate` above 0.")
 
     @property
     def largest(self) -> float:
@@ -176,6 +185,8 @@ SETTINGS: Mapping[str, PaperSetting] = {
         data="celeba",
         network="resnet50",
         size=224,
+        validation_rows=5_000,
+        test_rows=10_000,
         epochs=5,
         batch_size=128,
         sample=5_000,
