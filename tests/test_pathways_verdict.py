@@ -117,7 +117,7 @@ def test_a_network_that_surely_overfits_unlike_its_twins_gets_no_verdict(
     report = judge(case(HEAD, background=known))
     assert report.verdict == verdict
     (line,) = (e for e in report.evidence if e.detector == "overfitting like the twins'")
-    assert line.passed == (verdict == "compensating_head")
+    assert line.passed is {0.015: True, -0.06: True, 0.06: False}.get(gap, None if error else False)
     assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
 
 
