@@ -198,6 +198,15 @@ def test_the_papers_study_says_what_the_readme_says() -> None:
         assert line in README, line
     for name in study.SHOWN:
         assert f"notebooks/figures/{name}.png" in README
+    heaviest = {data: report.of("squared")[-1] for data, report in reports.items()}
+    told = {data: {name: number.value for name, number in point.values.items()} for data, point in heaviest.items()}
+    assert round(told["compas"]["retention"], 2) == 0.63 and heaviest["compas"].verdicts == {"head_or_suppression": 5}
+    faces = told["fairface"]
+    assert [round(faces[name], 2) for name in ("retention", "agreement", "ceiling")] == [0.82, 0.76, 0.81]
+    assert format(heaviest["fairface"].values["merge_minus"], ".3f") == "0.041 [0.040, 0.043]"
+    assert heaviest["fairface"].verdicts["suppression"] == 4
+    merges = next(p for p in reports["fairface"].of("merge") if p.verdicts)
+    assert merges.verdicts["compensating_head"] == 4
 
 
 TRUTHS = {

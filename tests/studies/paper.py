@@ -18,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import click
 
+from fairheads.reports import save_texts
 from fairheads.results import PaperReport
 from fairheads.results._style import picture
 from fairheads.study import SETTINGS, paper_study
@@ -65,23 +66,20 @@ TITLES = {"adult": "Adult, sex", "compas": "COMPAS, race", "fairface": "FairFace
 
 
 def table(reports: Mapping[str, PaperReport]) -> list[str]:
-    """README's table of the claims: a column a data set and weight."""
-    asked = [
-        (data, weight) for data, report in reports.items() for weight in dict.fromkeys(c.weight for c in report.claims)
-    ]
-    lines = [
-        " | ".join(["| claim", *(f"{TITLES[data]}, weight {weight:g}" for data, weight in asked)]) + " |",
-        "|---" * (len(asked) + 1) + "|",
-    ]
-    for number, (words, name, spec) in ASKED.items():
-        cells = [words]
-        for data, weight in asked:
-            claim = next(c for c in reports[data].claims if (c.claim, c.weight) == (number, weight))
-            shown = re.sub(r"(?<![0-9])0\.", ".", format(claim.values[name], spec))
-            point = next(p for p in reports[data].of("squared") if p.weight == weight)
-            heads = f"; head in {point.verdicts.get('compensating_head', 0)} of {point.seeds}" if number == 4 else ""
-            cells.append(f"{claim.holds}: {shown}{heads}")
-        lines.append(f"| {' | '.join(cells)} |")
+    """README's table of the claims: a row a data set and weight."""
+    lines = [f"| data | {' | '.join(words for words, *_ in ASKED.values())} |", "|---" * (len(ASKED) + 1) + "|"]
+    for data, report in reports.items():
+        for weight in dict.fromkeys(claim.weight for claim in report.claims):
+            cells = [f"{TITLES[data]}, weight {weight:g}"]
+            for number, (_, name, spec) in ASKED.items():
+                claim = next(c for c in report.claims if (c.claim, c.weight) == (number, weight))
+                shown = re.sub(r"(?<![0-9])0\.", ".", format(claim.values[name], spec))
+                point = next(p for p in report.of("squared") if p.weight == weight)
+                heads = (
+                    f"; head in {point.verdicts.get('compensating_head', 0)} of {point.seeds}" if number == 4 else ""
+                )
+                cells.append(f"{claim.holds}: {shown}{heads}")
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -105,7 +103,7 @@ def main(names: tuple[str, ...], work: Path, jobs: int | None, figures: bool) ->
     for data in names or SOURCES:
         report = run(data, work, jobs)
         if report is not None:
-            (RESULTS / f"{data}.json").write_text(report.to_json(), encoding="utf-8")
+            save_texts(RESULTS, {f"{data}.json": report.to_json()})
             print(report.summary())
 
 
