@@ -114,6 +114,13 @@ OBJECTIVES = {
 # --- exactness -----------------------------------------------------------------------------------------------------
 
 
+def test_sets_that_ties_hide_at_one_slope_are_looked_at_at_the_next() -> None:
+    """At b = 0 the last three rows have one score; a set that parts them is the best, and its slope comes next."""
+    z_y, z_g = np.array([4.0, 12, 2, 3, 2, 2]), np.array([0.0, 2, 4, 0, 1, 3])
+    chosen = fit_frontier(z_y, z_g, [1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 0, 1]).at(max_gap=0.0, confidence=None)
+    assert chosen.accuracy == 1.0 and chosen.gap == 0.0
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10_000),

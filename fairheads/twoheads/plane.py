@@ -166,8 +166,10 @@ def _every(heads: Heads, criteria: Criteria, crossings: Floats) -> Pool:
         below = np.column_stack([s[:, 1:], np.nextafter(s[:, -1], -np.inf)])
         with np.errstate(over="ignore"):
             name = np.cumsum(names[order], axis=1)
-        at, k = np.nonzero((name != np.concatenate([last, name[:-1]])) & (s > below))
-        last = name[-1:]
+        cut = s > below
+        offered = np.where(cut, name, 0)  # rows with one score are not parted: what they would part was not looked at
+        at, k = np.nonzero((name != np.concatenate([last, offered[:-1]])) & cut)
+        last = offered[-1:]
         counts = np.cumsum(cells[order], axis=1)[at, k].reshape(-1, *heads.shape)
         pool.offer(b[at], between(s[at, k], below[at, k]), counts)
     return pool.close()
