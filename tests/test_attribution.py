@@ -189,6 +189,7 @@ def test_swapped_groups_leave_turned_attributions() -> None:
         np.testing.assert_allclose(here.value, there.value, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_standard_errors_refit_the_contrast_and_match_whole_refits() -> None:
     network, sample = sampled(trained("relu", 10.0), 2000)
     name = network.layers()[0]

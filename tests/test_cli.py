@@ -196,6 +196,7 @@ def test_merge_makes_a_single_head_that_keeps_the_gap(here: Path, tmp_path: Path
     assert run("merge", here / "plain", *table(here), "--out", tmp_path / "no").exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_saved_report_is_rendered_without_torch(here: Path, tmp_path: Path) -> None:
     assert run("audit", here / "plain", *table(here), "--out", tmp_path).exit_code == 0
     for form, sign in (("text", "plain"), ("md", "|"), ("html", "<html"), ("json", "fairheads/audit/1")):

@@ -376,6 +376,7 @@ PATHS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.slow
 def test_torch_is_never_loaded(tmp_path: Path) -> None:
     """One after another in one process: what any of them loads is still there at the end."""
     people(600).to_csv(tmp_path / "t.csv", index=False)

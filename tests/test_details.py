@@ -72,6 +72,7 @@ def test_a_dead_twin_costs_no_detail() -> None:
     assert report.units is not None and report.routing is not None
 
 
+@pytest.mark.slow
 def test_a_network_without_gradients_is_described_alike() -> None:
     twins = [WithoutGradients(trained(100 + i)) for i in range(3)]
     report = described(WithoutGradients(trained(1, 10.0)), *twins)
@@ -88,6 +89,7 @@ def test_a_network_without_gradients_is_described_alike() -> None:
     assert report.routing.routed == whole().routing.routed
 
 
+@pytest.mark.slow
 def test_twins_without_gradients_are_twins_all_the_same() -> None:
     report = described(trained(1, 10.0), trained(100), trained(101), trained(102), WithoutGradients(trained(103)))
     other = described(trained(1, 10.0), trained(100), trained(101), trained(102), trained(103))

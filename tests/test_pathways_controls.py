@@ -178,6 +178,7 @@ def test_rescaled_logits_leave_the_verdict() -> None:
     assert after.layers[1].swap.value == pytest.approx(before.layers[1].swap.value, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_batch_size_of_the_data_changes_no_byte() -> None:
     """Of the details neither, whose gradients run in batches too."""
     data = rows(1, 1200)

@@ -161,6 +161,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(rows=rows, cut=st.integers(1, 29), batch=st.integers(1, 7))
 @settings(max_examples=60)
 def test_rows_give_the_same_counts_from_anything(

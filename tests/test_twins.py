@@ -47,6 +47,7 @@ def test_a_twin_is_the_recipe_without_the_constraint(data: Dataset, bundle: Bund
     assert not twins[0].training
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same_bits(data: Dataset, bundle: Bundle) -> None:
     told: list[tuple[int, int]] = []
     here = TwinRecipe(data, n=3, processes=1).train(bundle)
@@ -162,6 +163,7 @@ def wide(seed: int) -> Tower:
 RECORD = {"epochs": 2, "batch_size": 100, "learning_rate": 1e-3, "schedule": "cosine"}
 
 
+@pytest.mark.slow
 def test_a_module_in_memory_has_twins_by_a_factory_here_and_in_other_processes(data: Dataset) -> None:
     net = tower(0)
     before = torch.get_rng_state()
