@@ -30,11 +30,8 @@ class Effects:
     @classmethod
     def of(cls, setting: PaperSetting, parts: Parts, twins: list[nn.Module]) -> Effects:
         """The twins of a setting, measured on its test rows: the larger group is the reference."""
-        first = as_network(twins[0])
-        found = survey(first, parts.test)
+        found = survey(as_network(twins[0]), parts.test)[-1 if setting.last_layer else 0 :]
         layers = tuple(layer.name for layer in found)
-        if setting.last_layer:
-            found, layers = found[-1:], layers[-1:]
         network = as_network(twins[0], layers=layers)
         pair, *_ = pairs_of(parts.test, None, min(setting.sample, affordable(found)), seed=0)
         train_data = parts.train if isinstance(parts.train, Dataset) else None

@@ -128,10 +128,8 @@ def second(runs: Sequence[PaperRun], weight: float) -> PaperClaim:
     """Claim 2: decisions shared with the best merge; at least .9, and more than an offset alone shares."""
     pairs = _at(runs, weight)
     agreement, over, ceiling = (_mean(pairs, measure) for measure in ("agreement", "over_floor", "ceiling"))
-    close = side(agreement, CLOSE)
-    holds: Holds = ANSWERS[-1 if -1 in (close, side(over)) else min(close, side(over))]
-    if missing := _missing(pairs, agreement):
-        holds = "undecided"
+    missing = _missing(pairs, agreement)
+    holds = "undecided" if missing else ANSWERS[min(side(agreement, CLOSE), side(over))]
     return PaperClaim(
         claim=2,
         weight=weight,
@@ -147,10 +145,8 @@ def third(runs: Sequence[PaperRun], weight: float) -> PaperClaim:
     pairs = _at(runs, weight)
     cost, by_head, gained = (_mean(pairs, measure) for measure in ("cost", "by_head", "gained"))
     most = over_seeds([r.values.get("gained", math.nan) - r.values.get("cost", math.nan) / 2 for r, _ in pairs])
-    both = (side(by_head), side(most))
-    holds: Holds = ANSWERS[-1 if -1 in both else min(both)] if side(cost) > 0 else "undecided"
-    if missing := _missing(pairs, by_head):
-        holds = "undecided"
+    missing = _missing(pairs, by_head)
+    holds = "undecided" if missing or side(cost) <= 0 else ANSWERS[min(side(by_head), side(most))]
     return PaperClaim(
         claim=3,
         weight=weight,

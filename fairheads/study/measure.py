@@ -16,7 +16,7 @@ from fairheads.results import PaperRun
 from fairheads.study.effects import effect_values
 from fairheads.study.setting import GAPS, Task
 from fairheads.study.studio import Studio
-from fairheads.twoheads import Coefficients, Frontier, approximates, fit_frontier, group_thresholds, merge_net, recovers
+from fairheads.twoheads import Coefficients, Frontier, approximates, group_thresholds, merge_net, recovers
 from fairheads.twoheads.thresholds import membership
 
 Floats = NDArray[np.float64]
@@ -112,13 +112,13 @@ def _beside_merge(studio: Studio, task: Task) -> dict[str, float]:
     """The merge that the validation rows allow the network's own gap there."""
     rows, two = studio.fit, studio.outputs(Task("two-headed", 0.0, task.seed))
     selected = studio.outputs(task)[:, 0] > 0
-    front = fit_frontier(two[rows, 0], two[rows, 1], studio.y[rows], studio.group[rows])
-    merged = front.at(max_gap=_gap(studio, selected, rows), confidence=None).score(two[:, 0], two[:, 1]) > 0
+    at = studio.merges(task.seed).at(max_gap=_gap(studio, selected, rows), confidence=None)
+    merged = at.score(two[:, 0], two[:, 1]) > 0
     found = _decided(studio, merged)
     return {
         "merge_accuracy": found["accuracy"],
         "merge_gap": found["gap"],
-        "merge_minus": found["accuracy"] - float((selected == (studio.y == 1))[~rows].mean()),
+        "merge_minus": found["accuracy"] - _decided(studio, selected)["accuracy"],
         "merge_agreement": float((merged == selected)[~rows].mean()),
     }
 
@@ -133,10 +133,8 @@ def measure_fronts(studio: Studio, seed: int) -> list[PaperRun]:
     two = studio.outputs(Task("two-headed", 0.0, seed))
     free, truth = studio.outputs(Task("unconstrained", 0.0, seed))[:, 0], membership(studio.group)
     rows = studio.fit
-    y, group = studio.y[rows], studio.group[rows]
-    merges = fit_frontier(two[rows, 0], two[rows, 1], y, group)
-    thresholds = group_thresholds(free[rows], y, group)
-    runs = list(_along(studio, seed, "merge", merges, two[:, 0], two[:, 1]))
+    thresholds = group_thresholds(free[rows], studio.y[rows], studio.group[rows])
+    runs = list(_along(studio, seed, "merge", studio.merges(seed), two[:, 0], two[:, 1]))
     runs += _along(studio, seed, "thresholds", thresholds, free, truth)
     return runs
 

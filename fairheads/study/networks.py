@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from fairheads.data import Batch, RowRecord
 from fairheads.errors import InputError, first_line
 from fairheads.models import Bundle, load_bundle, save_bundle
 from fairheads.nets import MLP, ResNet, TwoHeadNet
+from fairheads.results._saving import save_texts
 from fairheads.study.rows import Parts
 from fairheads.study.setting import PaperSetting, Task
 from fairheads.training import History
@@ -63,10 +63,8 @@ def keep(net: nn.Module, folder: Path, *, setting: PaperSetting, parts: Parts, h
             Bundle(net=net, preprocess=parts.preprocess, training=record, rows=rows), folder, overwrite=folder.exists()
         )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{os.getpid()}.part"
-    beside.write_bytes(save_tensors({key: value.cpu().contiguous() for key, value in net.state_dict().items()}))
-    beside.replace(folder / "model.safetensors")
+    weights = {key: value.cpu().contiguous() for key, value in net.state_dict().items()}
+    save_texts(folder, {"model.safetensors": save_tensors(weights)})
 
 
 def kept(folder: Path, *, setting: PaperSetting, parts: Parts, task: Task) -> nn.Module | None:

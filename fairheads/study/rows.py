@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.data import Dataset, Stream, Table, TableEncoder, adult
-from fairheads.data.dataset import joined
 from fairheads.data.images import ImageEncoder, stream_images
 from fairheads.data.table import table_of
 from fairheads.errors import InputError
@@ -135,8 +134,7 @@ def _stream(faces: Faces, part: str, encoder: ImageEncoder, most: int) -> Stream
 
 def _held(stream: Stream) -> Dataset:
     """The rows in memory, each image once."""
-    first = joined([next(iter(stream))])
-    key, images = next(iter(first.inputs.items()))
+    key, images = next(iter(next(iter(stream)).inputs.items()))
     held = np.empty((len(stream), *images.shape[1:]), np.float32)
     y, group, row_id = (np.empty(len(stream), np.int64) for _ in range(3))
     start = 0

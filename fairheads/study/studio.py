@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,14 @@ from torch import nn
 from fairheads.activations import one_thread
 from fairheads.data import Dataset, blocks
 from fairheads.nets import TwoHeadNet
+from fairheads.results._saving import save_texts
 from fairheads.results.record import json_text
 from fairheads.study.effects import Effects
 from fairheads.study.networks import fresh, keep, kept
 from fairheads.study.rows import Parts
 from fairheads.study.setting import PaperSetting, Task
 from fairheads.training import Massaged, Unconstrained, train
-from fairheads.twoheads import attach_group_head, two_head_scores
+from fairheads.twoheads import Frontier, attach_group_head, fit_frontier, two_head_scores
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,7 @@ class Studio:
     parts: Parts
     folder: Path
     _scores: dict[str, Floats] = field(default_factory=dict)
+    _merges: dict[int, Frontier] = field(default_factory=dict)
 
     @property
     def fit(self) -> NDArray[np.bool_]:
@@ -75,11 +77,9 @@ class Studio:
             made = self._trained(task, device)
         two = made if isinstance(made, TwoHeadNet) else attach_group_head(made, self.parts.train)
         outputs = [two_head_scores(two, part) for part in (self.parts.validation, self.parts.test)]
-        file = self._scores_file(task)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}.part.npy")
-        np.save(beside, np.concatenate(outputs))
-        beside.replace(file)
+        scores = io.BytesIO()
+        np.save(scores, np.concatenate(outputs))
+        _write(self._scores_file(task), scores.getvalue())
 
     def _trained(self, task: Task, device: str | None) -> nn.Module:
         setting, rows = self.setting, self.parts.train
@@ -115,6 +115,13 @@ class Studio:
             self._scores[task.name] = np.load(self._scores_file(task), allow_pickle=False)
         return self._scores[task.name]
 
+    def merges(self, seed: int) -> Frontier:
+        """The front of merges of the two-headed network of a seed, on the validation rows; fitted once."""
+        if seed not in self._merges:
+            two, rows = self.outputs(Task("two-headed", 0.0, seed)), self.fit
+            self._merges[seed] = fit_frontier(two[rows, 0], two[rows, 1], self.y[rows], self.group[rows])
+        return self._merges[seed]
+
     # ------------------------------------------------------------ measurements
 
     def is_measured(self, name: str) -> bool:
@@ -122,11 +129,7 @@ class Studio:
 
     def write(self, name: str, found: Any) -> None:
         """Keep what was measured under a name, whole or not at all."""
-        file = self._measured_file(name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}.part")
-        beside.write_text(json_text(found), encoding="utf-8")
-        beside.replace(file)
+        _write(self._measured_file(name), json_text(found))
 
     def read(self, name: str) -> Any:
         """What was measured under a name."""
@@ -140,3 +143,7 @@ class Studio:
 
     def _measured_file(self, name: str) -> Path:
         return self.folder / "measured" / f"{name}.json"
+
+
+def _write(file: Path, content: str | bytes) -> None:
+    save_texts(file.parent, {file.name: content})
