@@ -74,7 +74,7 @@ def read_parts(setting: PaperSetting, source: Path | None) -> Parts:
     if not source.exists():
         raise InputError(f"there is no file or folder {str(source)!r}.")
     if setting.data == "compas":
-        return _tables(_compas(source))
+        return _tables(compas_table(source))
     encoder = ImageEncoder(size=(setting.size, setting.size), mean=(0.5, 0.5, 0.5), scale=(0.5, 0.5, 0.5))
     faces = fairface(source) if setting.data == "fairface" else celeba(source)
     if len(faces.table.group_names) != 2:
@@ -82,8 +82,14 @@ def read_parts(setting: PaperSetting, source: Path | None) -> Parts:
     return _images(faces, encoder, setting)
 
 
-def _compas(file: Path) -> Table:
-    """Its two largest races; favourable is no new arrest within two years."""
+def compas_table(file: Path) -> Table:
+    """The two largest races of ProPublica's table; favourable is no new arrest within two years.
+
+    Raises
+    ------
+    InputError
+        If ``file`` is another table.
+    """
     import pandas as pd
 
     try:

@@ -31,11 +31,12 @@ from numpy.typing import NDArray
 
 from fairheads.activations import TorchNetwork, one_thread
 from fairheads.constraints import RateConstraint, demographic_parity, equalized_odds, mmd, wasserstein
-from fairheads.data import Dataset, adult, read_table
+from fairheads.data import Dataset, adult
 from fairheads.estimators import AdversarialPeer, Backbone, ExponentiatedGradientPeer, Peer, ThresholdOptimizerPeer
 from fairheads.metrics import disparity_report
 from fairheads.nets import MLP, TwoHeadNet
 from fairheads.pathways.sample import scores
+from fairheads.study.rows import compas_table
 from fairheads.training import (
     Adversarial,
     GroupDRO,
@@ -230,24 +231,12 @@ def rows_of(data: str) -> tuple[Dataset, Dataset]:
     """Training rows and held-out rows."""
     if data == "adult":
         return adult(sensitive="sex").split()
-    import pandas as pd
-
-    source = Path(os.environ["FAIRHEADS_SHARED_DATA"]) / "compas" / "compas_two_years_deidentified.csv"
-    columns = ["sex", "age", "race", "juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count"]
-    people = pd.read_csv(source)[[*columns, "c_charge_degree", "two_year_recid"]]
-    people = people[people.race.isin(["African-American", "Caucasian"])]
-    file = Path(os.environ["FAIRHEADS_FRONTS_WORK"]) / f"compas-{os.getpid()}.csv"
-    people.to_csv(file, index=False)
-    try:
-        table = read_table(file, label="two_year_recid", group=["race"], favourable="0")
-    finally:
-        file.unlink()
-    return table.split(test=0.3)
+    file = Path(os.environ["FAIRHEADS_SHARED_DATA"]) / "compas" / "compas_two_years_deidentified.csv"
+    return compas_table(file).split(test=0.3)
 
 
 def one_run(data: str, name: str, setting: float | None, seed: int, work: str) -> dict[str, Any]:
     """Counts of held-out rows by group, label and decision; kept on disk."""
-    os.environ["FAIRHEADS_FRONTS_WORK"] = work
     file = Path(work) / f"{data}-{name}-{setting}-{seed}.json".replace(" ", "_").replace(",", "")
     if file.exists():
         kept: dict[str, Any] = json.loads(file.read_text())

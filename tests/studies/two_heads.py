@@ -28,10 +28,11 @@ from torch import nn
 
 from fairheads.activations import one_thread
 from fairheads.constraints import demographic_parity
-from fairheads.data import Dataset, Table, adult, read_table
+from fairheads.data import Dataset, Table, adult
 from fairheads.errors import InputError
 from fairheads.metrics import auc
 from fairheads.nets import MLP, TwoHeadNet
+from fairheads.study.rows import compas_table
 from fairheads.training import Objective, Penalized, TwoHeaded, Unconstrained, train
 from fairheads.twoheads import (
     Frontier,
@@ -66,24 +67,17 @@ PUBLISHED = {"accuracy": 0.8408, "gap": 0.0466}
 Floats = NDArray[np.float64]
 
 
-def table_of(data: str, shared: Path, work: Path) -> Table:
+def table_of(data: str, shared: Path) -> Table:
     """Adult by sex or race, or COMPAS by race: the two largest groups, favourable is no new arrest in two years."""
     if data.startswith("adult"):
         return adult(sensitive="sex" if data == "adult" else "race")
-    import pandas as pd
-
-    columns = ["sex", "age", "race", "juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count"]
-    people = pd.read_csv(shared / "compas" / "compas_two_years_deidentified.csv")
-    people = people[[*columns, "c_charge_degree", "two_year_recid"]]
-    file = work / "compas.csv"
-    people[people.race.isin(["African-American", "Caucasian"])].to_csv(file, index=False)
-    return read_table(file, label="two_year_recid", group=["race"], favourable="0")
+    return compas_table(shared / "compas" / "compas_two_years_deidentified.csv")
 
 
 @lru_cache(maxsize=1)
-def parts_of(data: str, shared: Path, work: Path) -> dict[str, Dataset]:
+def parts_of(data: str, shared: Path) -> dict[str, Dataset]:
     """Training, validation and test rows, encoded as the training rows say."""
-    table = table_of(data, shared, work)
+    table = table_of(data, shared)
     masks = table.parts(test=0.3, validation=0.2, seed=0)
     encoder = table.fit_encoder(masks["train"])
     return {name: table.encode(encoder, rows) for name, rows in masks.items()}
@@ -116,7 +110,7 @@ class Measured:
     """Scores of all networks of a table on its validation rows followed by its test rows."""
 
     def __init__(self, data: str, shared: Path, work: Path) -> None:
-        parts = parts_of(data, shared, work)
+        parts = parts_of(data, shared)
         self.data, self.rows = data, {name: len(part) for name, part in parts.items()}
         chosen, held_out = parts["validation"], parts["test"]
         self.y, self.group = (np.concatenate([getattr(p, of) for p in (chosen, held_out)]) for of in ("y", "group"))
