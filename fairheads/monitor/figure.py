@@ -50,6 +50,7 @@ def plot(history: Sequence[Reading], group: str | None, margin: float | None, ax
         ax.axhline(0, color=SOFT, linewidth=0.6, zorder=0)
         ax.set_title(f"{clip(name, 30)} against {clip(readings[0].reference, 30)}", parse_math=False)
         ax.set_xlabel("step")
+        ax.set_ylabel("each curve in its own unit")
         bare(ax, "left", "bottom")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False, fontsize=8.5)
     return ax

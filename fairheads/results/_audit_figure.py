@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport
 
 
+@house_style()
 def plot(report: AuditReport, ax: Axes | None = None) -> Axes:
     """One row a group: effect and interval over its margin, the verdict in words above them."""
     if ax is None:
-        with house_style():
-            ax = new_figure(1.0 + 0.55 * max(1, len(report.pathways))).add_subplot()
+        ax = new_figure(1.0 + 0.55 * max(1, len(report.pathways))).add_subplot()
     ends = [0.0, -1.0, 1.0]
     for y, (group, pathway) in enumerate(report.pathways.items()):
         effect, seen = pathway.effect, look(group, report.disparity.groups | report.pathways)
@@ -43,8 +43,7 @@ def plot(report: AuditReport, ax: Axes | None = None) -> Axes:
 
 def figure(report: AuditReport) -> str:
     """The figure with its caption in HTML."""
-    with house_style():
-        ax = plot(report)
+    ax = plot(report)
     parts = [
         f"{clip(group, 30)}, {VERDICT_NAME[p.verdict]}: "
         + ("no effect" if p.effect is None else f"{p.effect.value / p.effect.margin:.1f} margins ")

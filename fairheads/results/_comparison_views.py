@@ -149,8 +149,7 @@ def legend() -> str:
 
 def figure(comparison: Comparison) -> str:
     """The figure with its caption in HTML."""
-    with house_style():
-        ax = plot(comparison)
+    ax = plot(comparison)
     caption = "Accuracy against demographic-parity difference, with 95 % intervals. Further left is a smaller gap."
     parts = [
         f"{clip(name, 40)}: accuracy {estimate(report.disparity.metrics['accuracy'].overall)}, "
@@ -160,11 +159,11 @@ def figure(comparison: Comparison) -> str:
     return html_figure(ax, "; ".join(parts) + ".", caption)
 
 
+@house_style()
 def plot(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Accuracy against demographic-parity difference, one labelled point a model."""
     if ax is None:
-        with house_style():
-            ax = new_figure(3.6).add_subplot()
+        ax = new_figure(3.6).add_subplot()
     points: dict[str, tuple[float, float]] = {}
     xs: list[float] = [0.0]
     ys: list[float] = []

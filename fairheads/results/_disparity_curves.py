@@ -42,14 +42,14 @@ def _drawn(sizes: dict[str, int]) -> tuple[str, ...]:
     return tables.shown(sizes, (), GROUPS)
 
 
+@house_style()
 def plot_roc(report: DisparityReport, ax: Axes | None = None) -> Axes:
     """ROC curve of every group."""
     sizes = _with_roc(report)
     if not sizes:
         raise InputError("There is no ROC curve to plot: the report has no scores with labels of both kinds.")
     if ax is None:
-        with house_style():
-            ax = new_figure(3.9).add_subplot()
+        ax = new_figure(3.9).add_subplot()
     ax.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, zorder=1)
     auc = report.metrics.get("auc")
     for group in _drawn(sizes):
@@ -71,14 +71,14 @@ def plot_roc(report: DisparityReport, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@house_style()
 def plot_calibration(report: DisparityReport, ax: Axes | None = None) -> Axes:
     """Share recorded as favourable against the mean score of a bin, for every group."""
     sizes = _with_calibration(report)
     if not sizes:
         raise InputError("There is no calibration to plot: the report has no scores with labels.")
     if ax is None:
-        with house_style():
-            ax = new_figure(3.9).add_subplot()
+        ax = new_figure(3.9).add_subplot()
     drawn = _drawn(sizes)
     scores = [bin.score for group in drawn for bin in report.curves[group].calibration]
     probabilities = all(0 <= score <= 1 for score in scores)
@@ -120,8 +120,7 @@ def _dressed(ax: Axes, corner: Literal["lower right", "upper left"], rest: str) 
 
 def roc_figure(report: DisparityReport) -> str:
     """The ROC curves with their caption in HTML."""
-    with house_style():
-        ax = plot_roc(report)
+    ax = plot_roc(report)
     sizes = _with_roc(report)
     auc = report.metrics.get("auc")
     told = [
@@ -134,8 +133,7 @@ def roc_figure(report: DisparityReport) -> str:
 
 def calibration_figure(report: DisparityReport) -> str:
     """The calibration with its caption in HTML."""
-    with house_style():
-        ax = plot_calibration(report)
+    ax = plot_calibration(report)
     sizes = _with_calibration(report)
     told = [
         f"{clip(group, 30)}, {count(len(report.curves[group].calibration))} bins: "

@@ -46,8 +46,7 @@ def omitted(drawn: int, of: int) -> str:
 
 def figure(report: DisparityReport) -> str:
     """The figure with its caption in HTML."""
-    with house_style():
-        ax = plot(report)
+    ax = plot(report)
     names = [rate_name(rate) for rate in plotted(report)]
     listed = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
     caption = f"{listed[:1].upper()}{listed[1:]} of every group, with {percent(report.confidence)} intervals."
@@ -69,6 +68,7 @@ def says(report: DisparityReport) -> str:
     return "Dots with intervals, as shares: " + "; ".join(parts) + "."
 
 
+@house_style()
 def plot(report: DisparityReport, ax: Axes | None = None) -> Axes:
     """A dot and an interval for each group in three rates, one block of rows a rate."""
     rates = plotted(report)
@@ -78,9 +78,8 @@ def plot(report: DisparityReport, ax: Axes | None = None) -> Axes:
     rest = omitted(len(groups), len(report.groups))
     exact = exactly(report.metrics[rate].groups[group] for rate in rates for group in groups)
     if ax is None:
-        with house_style():
-            lines = 0.2 * (bool(rest) + bool(exact))
-            ax = new_figure(ROW * len(rates) * (len(groups) + 1) + 0.7 + lines).add_subplot()
+        lines = 0.2 * (bool(rest) + bool(exact))
+        ax = new_figure(ROW * len(rates) * (len(groups) + 1) + 0.7 + lines).add_subplot()
     ticks: list[tuple[float, str]] = []
     y = 0.0
     top = max((_reach(report, rate, groups) for rate in rates), default=1.0)
@@ -164,6 +163,7 @@ def has_ratios(report: DisparityReport) -> bool:
     return metric is not None and any(not math.isnan(c.ratio.value) for c in metric.to_reference.values())
 
 
+@house_style()
 def plot_ratios(report: DisparityReport, ax: Axes | None = None) -> Axes:
     """Every group's selection rate over the reference's, with lines at 0.8 and 1."""
     if not has_ratios(report):
@@ -174,8 +174,7 @@ def plot_ratios(report: DisparityReport, ax: Axes | None = None) -> Axes:
     numbers = {group: contrasts[group].ratio for group in groups if group in contrasts}
     exact = exactly(numbers.values())
     if ax is None:
-        with house_style():
-            ax = new_figure(ROW * (len(groups) + 1) + 0.9 + 0.2 * (bool(rest) + bool(exact))).add_subplot()
+        ax = new_figure(ROW * (len(groups) + 1) + 0.9 + 0.2 * (bool(rest) + bool(exact))).add_subplot()
     limit = _limit(list(numbers.values()))
     ax.axvspan(0, FOUR_FIFTHS, color=BAND, linewidth=0, zorder=0)
     ax.axvline(1, color=SOFT, linewidth=0.8, zorder=1)
@@ -236,8 +235,7 @@ def _told(ax: Axes, text: str, limit: float, y: float) -> None:
 
 def ratio_figure(report: DisparityReport) -> str:
     """The figure of ratios with its caption in HTML."""
-    with house_style():
-        ax = plot_ratios(report)
+    ax = plot_ratios(report)
     drawn = _ratio_groups(report)
     contrasts = report.metrics["selection_rate"].to_reference
     told = [f"{clip(group, 30)} {estimate(contrasts[group].ratio)}" for group in drawn if group in contrasts]

@@ -30,6 +30,7 @@ def has_cells(report: DisparityReport) -> bool:
     return known and len(report.columns) == 2
 
 
+@house_style()
 def plot_heatmap(report: DisparityReport, ax: Axes | None = None) -> Axes:
     """Selection rate and rows of every intersection."""
     if not has_cells(report):
@@ -42,8 +43,7 @@ def plot_heatmap(report: DisparityReport, ax: Axes | None = None) -> Axes:
 
     down, across, left_out = _values(report)
     if ax is None:
-        with house_style():
-            ax = new_figure(0.42 * len(down) + 1.0).add_subplot()
+        ax = new_figure(0.42 * len(down) + 1.0).add_subplot()
     cells = _cells(report)
     rates = report.metrics["selection_rate"].groups
     top = _top(report)
@@ -124,8 +124,7 @@ def _legible(fill: str) -> str:
 
 def figure(report: DisparityReport) -> str:
     """The map with its caption in HTML."""
-    with house_style():
-        ax = plot_heatmap(report)
+    ax = plot_heatmap(report)
     down, across, left_out = _values(report)
     cells, rates = _cells(report), report.metrics["selection_rate"].groups
     told = [

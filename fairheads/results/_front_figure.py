@@ -47,16 +47,16 @@ class Series(NamedTuple):
     """What varies; the marks' labels are the values."""
 
 
+@house_style()
 def plot(front: Front, ax: Axes | None = None) -> Axes:
     """Marks, intervals, the step line, labels and the legend."""
     if not any(setting.known for setting in front.settings):
         raise InputError("There is nothing to plot: no setting has both an accuracy and a gap.")
     series = _series(front)
     if ax is None:
-        with house_style():
-            names = len(_names(series))
-            rows = names if _columns(series) == 1 else (names + 1) // 2
-            ax = new_figure(HEIGHT + LEGEND_ROW * rows, WIDTH).add_subplot()
+        names = len(_names(series))
+        rows = names if _columns(series) == 1 else (names + 1) // 2
+        ax = new_figure(HEIGHT + LEGEND_ROW * rows, WIDTH).add_subplot()
     _limits(ax, [setting for one in series.values() for setting in one.settings])
     _step(ax, front.front)
     for one in series.values():

@@ -9,7 +9,7 @@ from fairheads.results import _front_tables as tables
 from fairheads.results import _markup as html
 from fairheads.results._markdown import inert, pipes
 from fairheads.results._markdown import name as md_name
-from fairheads.results._style import house_style, html_figure
+from fairheads.results._style import html_figure
 from fairheads.results._text import WIDTH, columns, text_table, wrapped
 from fairheads.results._words import capital, clip, clip_middle, count, estimate, rate_name
 from fairheads.results.page import html_document
@@ -168,8 +168,7 @@ def _listed(front: Front) -> str:
 
 def figure(front: Front) -> str:
     """The figure with its caption in HTML."""
-    with house_style():
-        ax = _front_figure.plot(front)
+    ax = _front_figure.plot(front)
     several = any(len(setting.points) > 1 for setting in front.settings)
     caption = (
         "Further left is a smaller gap, further up more accurate; bars are intervals. The line is the best accuracy"

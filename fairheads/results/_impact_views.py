@@ -211,8 +211,7 @@ def _cell(text: str) -> str:
 
 def figure(report: ImpactReport) -> str:
     """The figure with its caption in HTML."""
-    with house_style():
-        ax = plot(report)
+    ax = plot(report)
     caption = "Impact ratio of every category with its 95 % interval; the dashed line is at four fifths."
     if any(len(_included(table)) > DRAWN for table in report.tables):
         caption += f" Of more than {DRAWN} categories those with the smallest ratios are drawn."
@@ -239,13 +238,13 @@ def _drawable(table: ImpactTable) -> list[ImpactRow]:
     return rows
 
 
+@house_style()
 def plot(report: ImpactReport, ax: Axes | None = None) -> Axes:
     """A dot and an interval for each category, one block of rows a table, and the line of four fifths."""
     blocks = [(table, _drawable(table)) for table in report.tables]
     blocks = [(table, rows) for table, rows in blocks if rows]
     if ax is None:
-        with house_style():
-            ax = new_figure(ROW * sum(len(rows) + 1.4 for _, rows in blocks) + 0.8, width=5.2).add_subplot()
+        ax = new_figure(ROW * sum(len(rows) + 1.4 for _, rows in blocks) + 0.8, width=5.2).add_subplot()
     ends = [x.high for _, rows in blocks for row in rows if (x := row.impact_ratio).high is not None]
     right = min(max([1.0, *ends]), 1.6) + 0.04
     ticks: list[tuple[float, str]] = []

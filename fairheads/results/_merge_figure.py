@@ -60,22 +60,22 @@ RAISED, LOWERED = PALETTE[0], PALETTE[1]
 # ---------------------------------------------------------------- both
 
 
+@house_style()
 def plot(report: MergeReport, ax: Axes | None = None) -> Axes:
     """Accuracy against the gap; in a figure of its own with who changes beside it."""
     if ax is None:
-        with house_style():
-            figure = new_figure(HEIGHT, WIDTH + BESIDE)
-            ax, beside = figure.subplots(1, 2, width_ratios=(WIDTH, BESIDE))
-            _changes(report, beside)
+        figure = new_figure(HEIGHT, WIDTH + BESIDE)
+        ax, beside = figure.subplots(1, 2, width_ratios=(WIDTH, BESIDE))
+        _changes(report, beside)
     _front(report, ax)
     return ax
 
 
+@house_style()
 def plot_changes(report: MergeReport, ax: Axes | None = None) -> Axes:
     """Who changes."""
     if ax is None:
-        with house_style():
-            ax = new_figure(1.2 + ROW * max(len(_drawn(report)), SLOTS), WIDTH).add_subplot()
+        ax = new_figure(1.2 + ROW * max(len(_drawn(report)), SLOTS), WIDTH).add_subplot()
     _changes(report, ax)
     return ax
 
@@ -95,8 +95,7 @@ def front_figure(report: MergeReport) -> str:
 
 def changes_figure(report: MergeReport) -> str:
     """The second panel with its caption in HTML."""
-    with house_style():
-        ax = plot_changes(report)
+    ax = plot_changes(report)
     caption = "Share of each group that the merge decides differently from the task head alone, with 95 % intervals."
     if len(report.changes) > DRAWN:
         caption += f" Drawn are the {DRAWN} groups that change most."

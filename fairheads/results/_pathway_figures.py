@@ -50,6 +50,7 @@ def plot_layers(report: PathwayReport, ax: Axes | None = None) -> Axes:
         figure = new_figure(1.35 + 0.45 * max(3, len(report.layers)), WIDTH)
         first: Axes = figure.add_subplot(1, 2, 1)
         second = figure.add_subplot(1, 2, 2, sharey=first)
+        figure.get_layout_engine().set(wspace=0.1)  # type: ignore[union-attr, call-arg]
         _draw_layers(first, report, "swap")
         _draw_layers(second, report, "erasure")
         second.tick_params(axis="y", labelleft=False)
@@ -118,11 +119,11 @@ def _empty(ax: Axes, why: str) -> None:
     bare(ax)
 
 
+@house_style()
 def plot_curve(report: PathwayReport, ax: Axes | None = None, groups: Sequence[str] | None = None) -> Axes:
     """Mean score of both groups against merit as the layer reads it; the gap between the lines is the head."""
     if ax is None:
-        with house_style():
-            ax = new_figure(3.3).add_subplot()
+        ax = new_figure(3.3).add_subplot()
     ax.set_title("Score at equal merit", parse_math=False)
     curve = report.curve
     if curve is None or not curve.merit:
@@ -180,8 +181,7 @@ def _label_lines(ax: Axes, curve: MeritCurve, names: tuple[str, str]) -> None:
 
 def curve_figure(report: PathwayReport) -> str:
     """The curve with its caption in HTML."""
-    with house_style():
-        ax = plot_curve(report)
+    ax = plot_curve(report)
     caption = (
         "People to whom the network gives the same merit, by its own reading. Where one line lies above the other, "
         "that group is scored higher at equal merit."

@@ -96,8 +96,7 @@ def _label(column: ReadColumn) -> str:
 
 def bars_figure(reading: HeadReading) -> str:
     """The bars with their caption in HTML."""
-    with house_style():
-        ax = plot_bars(reading)
+    ax = plot_bars(reading)
     says = "; ".join(
         f"{clip(c.name, 40)}: group head {amount(c.head.contrast.value)}, task {amount(c.task.contrast.value)}"
         for c in reading.bars
@@ -141,8 +140,7 @@ def plot_maps(reading: HeadReading) -> Axes:
 
 def maps_figure(reading: HeadReading) -> str:
     """The maps with their caption in HTML."""
-    with house_style():
-        ax = plot_maps(reading)
+    ax = plot_maps(reading)
     caption = (
         "Where in the image each readout looks: mean over the people of a group, summed over channels. Orange adds to "
         "the readout, purple takes from it."

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from fairheads.results.routing import RoutingReport
 
 
+@house_style()
 def plot_layers(report: RoutingReport, ax: Axes | None = None) -> Axes:
     """A row a layer: the interval, the twins under it, and the band in which nothing is said."""
     if ax is None:
-        with house_style():
-            ax = new_figure(1.35 + 0.45 * max(2, len(report.layers))).add_subplot()
+        ax = new_figure(1.35 + 0.45 * max(2, len(report.layers))).add_subplot()
     ax.set_title("Pathways apart", parse_math=False)
     ends = [0.0]
     if report.twins:
@@ -73,11 +73,11 @@ def plot_layers(report: RoutingReport, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@house_style()
 def plot_profiles(report: RoutingReport, ax: Axes | None = None, groups: Sequence[str] | None = None) -> Axes:
     """Both groups' shares of the units of the strongest layer, units in the order of their tilt."""
     if ax is None:
-        with house_style():
-            ax = new_figure(2.9).add_subplot()
+        ax = new_figure(2.9).add_subplot()
     layer = report.strongest
     names = {report.group, report.reference, *(groups or report.groups)}
     tilt = [g - r for g, r in zip(report.group_shares, report.reference_shares, strict=True)]
@@ -108,8 +108,7 @@ def plot_profiles(report: RoutingReport, ax: Axes | None = None, groups: Sequenc
 
 def html(report: RoutingReport) -> str:
     """Both figures with their captions."""
-    with house_style():
-        layers, profiles = plot_layers(report), plot_profiles(report)
+    layers, profiles = plot_layers(report), plot_profiles(report)
     says = "; ".join(f"{clip_middle(layer.name, 40)}: D {estimate(layer.dissociation)}" for layer in report.layers)
     caption = (
         "How much more each group's score needs the units of its own pathway than those of the other's. Bars are "

@@ -17,11 +17,11 @@ STEP = 0.018
 """Kinds of heads are drawn side by side, this share of the axis apart, so that no interval hides another."""
 
 
+@house_style()
 def plot(report: SelftestReport, ax: Axes | None = None) -> Axes:
     """Share found against strength, a line a kind of head; networks without one at 0."""
     if ax is None:
-        with house_style():
-            ax = new_figure(3.2, 5.6).add_subplot()
+        ax = new_figure(3.2, 5.6).add_subplot()
     kinds = report.planted
     widest = max([each.strength for each in report.classes], default=1.0) or 1.0
     for place, name in enumerate(kinds):
@@ -49,8 +49,7 @@ def plot(report: SelftestReport, ax: Axes | None = None) -> Axes:
 
 def html(report: SelftestReport) -> str:
     """The figure with its caption."""
-    with house_style():
-        ax = plot(report)
+    ax = plot(report)
     said = [
         f"{each.name}{f' at {each.strength:g}' if each.head else ''}: {each.heads} of {each.n}"
         for each in report.classes

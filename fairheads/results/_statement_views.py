@@ -102,18 +102,17 @@ def _record(network: str, what: str, number: Number) -> dict[str, Any]:
 
 
 def _figure(lines: Lines) -> str:
-    with house_style():
-        ax = plot(lines)
+    ax = plot(lines)
     says = "; ".join(f"{words}: {_short(agreed)}" for words, agreed, _ in lines)
     return html_figure(ax, f"{says}.", "Share of the rows decided alike, with intervals; further right is closer.")
 
 
+@house_style()
 def plot(lines: Lines, ax: Axes | None = None) -> Axes:
     """Agreement of the networks that have an interval, from top to bottom as in the table."""
     drawn = [(words, agreed) for words, agreed, _ in lines if agreed.low is not None and agreed.high is not None]
     if ax is None:
-        with house_style():
-            ax = new_figure(0.9 + 0.3 * len(drawn), 5.6).add_subplot()
+        ax = new_figure(0.9 + 0.3 * len(drawn), 5.6).add_subplot()
     for place, (_, number) in enumerate(drawn):
         colour, ends = PALETTE[place], [number.low or 0.0, number.high or 0.0]
         ax.plot(ends, [-place, -place], color=colour, linewidth=1.4)

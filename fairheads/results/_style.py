@@ -89,7 +89,10 @@ def look(name: str, names: Iterable[str]) -> Look:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The settings above and matplotlib's own defaults for the rest; the caller's settings come back afterwards."""
+    """The settings above and matplotlib's own defaults for the rest; the caller's settings come back afterwards.
+
+    It decorates whatever draws: some settings count when a title is set, not when the axes are made.
+    """
     import matplotlib
 
     with matplotlib.rc_context():

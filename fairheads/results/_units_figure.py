@@ -16,11 +16,11 @@ NAMED = 4
 """Most numbers written in a layer: the largest."""
 
 
+@house_style()
 def plot(report: UnitReport, ax: Axes | None = None) -> Axes:
     """A row of dots a layer, the band of the twins behind it, named units in colour and with their number."""
     if ax is None:
-        with house_style():
-            ax = new_figure(1.35 + 0.62 * max(2, len(report.layers))).add_subplot()
+        ax = new_figure(1.35 + 0.62 * max(2, len(report.layers))).add_subplot()
     ax.set_title("Units that the group runs through", parse_math=False)
     ax.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     for y, layer in enumerate(report.layers):
@@ -65,8 +65,7 @@ def _named(ax: Axes, units: list[UnitEffect], y: float) -> None:
 
 def html(report: UnitReport) -> str:
     """The figure with its caption in HTML."""
-    with house_style():
-        ax = plot(report)
+    ax = plot(report)
     caption = (
         "Every dot is a unit, the largest of each layer: what it adds to the effect of moving people to the other group"
         " at equal merit, right of 0 against the gap in the labels, left of 0 along it. Diamonds with a number are"

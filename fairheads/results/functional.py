@@ -64,8 +64,7 @@ class _Functional(Shown):
     def html(self) -> str:
         """Table and figure as an HTML fragment; everything that came from data is escaped."""
         rows = [[markup.prose(words), markup.estimate(number)] for words, number in self.lines()]
-        with house_style():
-            ax = self.plot()
+        ax = self.plot()
         says = "; ".join(f"{words}: {number:.3f}" for words, number in self.drawn())
         return "\n".join(
             [
@@ -83,6 +82,7 @@ class _Functional(Shown):
         rows = [(words, n.value, n.low, n.high, n.n, n.reason) for words, n in self.lines()]
         return pd.DataFrame(rows, columns=["number", "value", "low", "high", "n", "reason"])
 
+    @house_style()
     def plot(self, ax: Axes | None = None) -> Axes:
         """The numbers of one unit with their intervals, from top to bottom.
 
@@ -97,8 +97,7 @@ class _Functional(Shown):
         """
         drawn = [(words, number) for words, number in self.drawn() if not math.isnan(number.value)]
         if ax is None:
-            with house_style():
-                ax = new_figure(0.9 + 0.3 * max(len(drawn), 1), 5.6).add_subplot()
+            ax = new_figure(0.9 + 0.3 * max(len(drawn), 1), 5.6).add_subplot()
         for place, (_, number) in enumerate(drawn):
             colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
             if number.low is not None and number.high is not None:
