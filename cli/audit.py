@@ -181,6 +181,7 @@ def audit(
             details=not no_details,
             notes=[f"Audited on {rows.words}."],
             progress=lambda done, of: tell("auditing", done, of, "rows"),
+            looking=lambda done, of: tell("looking inside", done, of, "measurements"),
             resume=sums,
         )
         who = ""

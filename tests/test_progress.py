@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from fairheads import progress
+from fairheads.audit import audit
 from fairheads.data import Dataset
 from fairheads.nets import MLP
+from fairheads.planted import synthetic
 from fairheads.progress import Bar, Epochs, duration, pace
 from fairheads.training import Unconstrained, train
 
@@ -126,7 +128,8 @@ def test_a_real_notebook_keeps_the_last_state_of_each_line_and_no_other_output()
         "from fairheads.progress import Bar, Epochs\n"
         "twins, epochs = Bar('twins trained'), Epochs(4)\n"
         "for i in range(1, 5): epochs(i, 1 / i)\n"
-        "with ThreadPoolExecutor(2) as pool: list(pool.map(lambda i: twins(i, 6), range(1, 7)))\n"
+        "with ThreadPoolExecutor(2) as pool: list(pool.map(lambda i: twins(i, 6), range(1, 6)))\n"
+        "twins(6, 6)\n"
     )
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute()
@@ -145,3 +148,19 @@ def test_words_of_pace_and_time() -> None:
     assert pace(1, 100, 2.0) == ", 0.5 a second, 3 min left"
     assert pace(1, 0, 2.0) == pace(0, 3, 2.0) == ""
     assert [duration(s) for s in (119.0, 120.0, 7_200.0)] == ["119 s", "2 min", "2.0 h"]
+
+
+def test_an_audit_tells_of_every_network_it_looks_into_and_of_no_group_that_is_too_small() -> None:
+    data = synthetic(600, seed=3)
+    few = (*data.group_names, "few")
+    rows = Dataset(data.inputs, data.y, np.where(np.arange(600) < 3, 2, data.group), group_names=few)
+    net, *twins = (MLP(8, hidden=(6,), seed=seed) for seed in range(3))
+    for each in (net, *twins):
+        list(each.parameters())[-2].data.mul_(9)  # logits of both signs
+    heard: list[tuple[int, int]] = []
+    for details in (False, True):
+        heard.clear()
+        audit(net, rows, twins=twins, details=details, looking=lambda *at: heard.append(at))
+        all_ = 3 * (1 + details)
+        assert heard[:3] == [(1, all_), (2, all_), (3, all_)]
+        assert heard[-1] == (all_, all_)

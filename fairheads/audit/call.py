@@ -38,6 +38,7 @@ def audit(
     details: bool = True,
     notes: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    looking: Callable[[int, int], None] | None = None,
     resume: str | Path | None = None,
 ) -> AuditReport:
     """Audit a network on rows that it was not trained on.
@@ -64,6 +65,9 @@ def audit(
         Lines to carry into the report.
     progress : callable, optional
         Called with the number of rows whose decisions are counted, and of all rows; `fairheads.progress.Bar` draws it.
+    looking : callable, optional
+        Called with the number of networks that were looked into, and of all, as `fairheads.pathways.analyze_pathways`
+        calls its ``progress``.
     resume : path, optional
         File that keeps what was counted, written every two seconds. If the audit is killed, the next one with the same
         model and rows goes on from there and ends with the same bytes; anything else in the file is left alone or
@@ -124,6 +128,7 @@ def audit(
         twins_matched=others.matched,
         flip=flip,
         details=details,
+        progress=looking,
     )
     return AuditReport(
         model=model_info(network, bundle, names, Path(model).absolute().name if isinstance(model, str | Path) else ""),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -22,6 +23,8 @@ from fairheads.pathways.sample import collect
 from fairheads.pathways.sensitivity import label_bias
 from fairheads.pathways.verdict import judge
 from fairheads.results import LabelBias, PathwayReport
+
+T = TypeVar("T")
 
 SAMPLE = 20_000
 """Default size of the bounded sample."""
@@ -50,6 +53,7 @@ def analyze_pathways(
     twins_matched: bool | None = None,
     flip: PairGenerator | Sequence[str] | None = None,
     details: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, PathwayReport]:
     """The verdict on every group against the reference group, with its evidence.
 
@@ -87,6 +91,9 @@ def analyze_pathways(
     details : bool
         Whether to describe units, routes, two heads and what the head reads beside the verdict, which does not rest on
         them. Costs about as much as the verdict.
+    progress : callable, optional
+        Called with the number of networks that were looked into, and of all: the model and its twins, for every group,
+        and once more for the details. `fairheads.progress.Bar` draws it.
 
     Returns
     -------
@@ -122,18 +129,37 @@ def analyze_pathways(
     background = Background(rows_disjoint, twins_matched if others else None)
     pairs = pairs_of(data, reference, sample, seed)
     flips = [None if flip is None or pair.too_small else checked_flip(flip, pair) for pair in pairs]
+    testable = [bool(names) and pair.too_small is None for pair in pairs]
+    looked = _Looked(progress, (1 + len(others)) * (1 + details) * sum(testable))
     cases = []
-    for pair in pairs:
-        testable = names and pair.too_small is None
-        theirs = [measure_twin(twin, pair, names, train_data) for twin in others] if testable else []
-        cases.append(measure_case(network, theirs, pair, names, background=background, train_data=train_data))
+    for pair, can_be in zip(pairs, testable, strict=True):
+        theirs = [looked.after(measure_twin(twin, pair, names, train_data)) for twin in others if can_be]
+        case = measure_case(network, theirs, pair, names, background=background, train_data=train_data)
+        cases.append(looked.after(case, can_be))
     reports = {}
-    for pair, flipped, report in zip(pairs, flips, judged(cases, alpha), strict=True):
+    for pair, can_be, flipped, report in zip(pairs, testable, flips, judged(cases, alpha), strict=True):
         shown = replace(report, label_bias=_label_bias(network, pair, report))
         reports[report.group] = beside_placebos(shown, controls, pair)
         if details:
-            reports[report.group] = described(reports[report.group], network, others, pair, flip=flipped)
+            shown = described(reports[report.group], network, others, pair, flip=flipped)
+            reports[report.group] = looked.after(shown, (1 + len(others)) * can_be)
     return {group: report.among(data.group_names) for group, report in reports.items()}
+
+
+@dataclass
+class _Looked:
+    """Tells of the networks that were looked into."""
+
+    progress: Callable[[int, int], None] | None
+    of: int
+    done: int = 0
+
+    def after(self, made: T, more: int = 1) -> T:
+        """What was made, told as so many networks more."""
+        self.done += more
+        if self.progress is not None and more:
+            self.progress(self.done, self.of)
+        return made
 
 
 def _label_bias(network: Network, pair: Pair, report: PathwayReport) -> LabelBias | None:
