@@ -15,7 +15,6 @@ from .rows import Columns, model_options
 from .verbosity import say
 
 if TYPE_CHECKING:
-    from fairheads.activations import Outcome
     from fairheads.data import Dataset, Stream
     from fairheads.models import Bundle, Opened
     from fairheads.results import AuditReport
@@ -96,6 +95,7 @@ def compare(
     from fairheads.activations import Outcome
     from fairheads.compare import compare as run
     from fairheads.errors import ConfigError
+    from fairheads.models import open_among
     from fairheads.reports import render
 
     if len(models) < 2:
@@ -105,7 +105,7 @@ def compare(
     pictures = Images(source=images, column=image, preprocess=preprocess)
     with warnings_told(), steps() as tell:
         told = [_report(path) for path in reports]
-        opened = {name: _opened(path, factory, outcome) for name, path in _named(models).items()}
+        opened = {name: open_among(path, factory=factory, outcome=outcome) for name, path in _named(models).items()}
 
         def taken(bundle: Bundle | None, model: Path) -> Audited:
             return audited_rows(
@@ -164,15 +164,6 @@ def _report(path: Path) -> AuditReport:
     from fairheads.results import AuditReport
 
     return AuditReport.load(path / "report.json" if path.is_dir() else path)
-
-
-def _opened(path: Path, factory: str | None, outcome: Outcome | None) -> Opened:
-    """A model; a bundle needs neither factory nor outcome, a folder of transformers no factory."""
-    from fairheads.models import holds_pretrained, open_model
-
-    if path.is_dir():
-        return open_model(path, outcome=outcome if holds_pretrained(path) else None)
-    return open_model(path, factory=factory, outcome=outcome)
 
 
 def _rows(

@@ -77,7 +77,7 @@ def selftest(
     a head can be planted in: bundles, or weights with --factory.
     """
     from fairheads.errors import ConfigError
-    from fairheads.models import Opened, open_model
+    from fairheads.models import Opened, open_among, open_model
     from fairheads.selftest import refuse_few
     from fairheads.selftest import selftest as run
     from fairheads.twins import TwinRecipe, default_cache
@@ -103,7 +103,7 @@ def selftest(
                 twins.train(recorded)  # into the cache, where the self-test finds them
             twins = replace(twins, progress=None)
         else:
-            twins = [open_model(twin, factory=None if twin.is_dir() else factory) for twin in twin_paths]
+            twins = [open_among(twin, factory=factory) for twin in twin_paths]
         say(f"auditing {rows.words}")
         with counted("planting and auditing", 100) as tell:
             report = run(

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from fairheads.activations import Network, Outcome, TorchNetwork, as_network
 from fairheads.data import RowRecord
 from fairheads.errors import ConfigError
-from fairheads.models import Bundle, Opened, open_model
+from fairheads.models import Bundle, Opened, open_among, open_model
 from fairheads.twins import TwinRecipe
 
 Net = Network | nn.Module | ExportedProgram
@@ -46,13 +46,10 @@ class Opening:
         return open_model(model, factory=self.factory, outcome=self.outcome)
 
     def open_twin(self, twin: Model) -> Opened:
-        """A twin; bundles, and networks that are found whole in a folder, need no factory, and bundles no outcome."""
-        if not isinstance(twin, str | Path) or not Path(twin).is_dir():
-            return self.open(twin)
-        opened = open_model(twin)
-        if self.outcome is None or not isinstance(opened, nn.Module):
-            return opened
-        return TorchNetwork(opened, outcome=self.outcome)
+        """A twin, which may be of another kind than the model."""
+        if not isinstance(twin, str | Path):
+            return twin
+        return open_among(twin, factory=self.factory, outcome=self.outcome)
 
     def net(self, twin: Opened) -> Net:
         """The network of a twin; that of a bundle returns logits, whatever the outcome of others."""

@@ -2,7 +2,7 @@
 
 from fairheads.models.bundle import Bundle, check_free, holds_model, load_bundle, save_bundle, weights_digest
 from fairheads.models.fit import fit_table
-from fairheads.models.opening import Opened, holds_pretrained, open_model
+from fairheads.models.opening import Opened, holds_pretrained, open_among, open_model
 
 __all__ = [
     "Bundle",
@@ -12,6 +12,7 @@ __all__ = [
     "holds_model",
     "holds_pretrained",
     "load_bundle",
+    "open_among",
     "open_model",
     "save_bundle",
     "weights_digest",

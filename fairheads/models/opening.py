@@ -114,6 +114,17 @@ def open_model(path: str | Path, *, factory: str | None = None, outcome: Outcome
     return model
 
 
+def open_among(path: str | Path, *, factory: str | None = None, outcome: Outcome | None = None) -> Opened:
+    """One of several saved models: ``factory`` and ``outcome`` are for those among them that take any.
+
+    A bundle needs neither, and a folder of transformers no factory; files are opened as by `open_model`, which raises
+    what this does.
+    """
+    if not Path(path).is_dir():
+        return open_model(path, factory=factory, outcome=outcome)
+    return open_model(path, outcome=outcome if holds_pretrained(path) else None)
+
+
 def holds_pretrained(folder: str | Path) -> bool:
     """Whether the folder is one of transformers and no bundle, by its ``config.json`` alone; no network is built.
 
