@@ -282,6 +282,10 @@ def test_a_gap_in_labels_that_may_be_zero_gives_no_direction() -> None:
 
 
 def test_the_other_effect_must_not_contradict() -> None:
+    report = judge(case(layer(swap=0.3, erasure=-0.045, se=0.005)))  # the swap alone lies beyond its margin
+    assert report.verdict == "inconclusive"
+    assert "other effect at its layer surely has the other sign" in report.reason
+    assert report.emerges_at is None
     assert said(layer(swap=0.3, erasure=-0.1)) == "inconclusive"
     assert said(layer(swap=0.3, erasure=0.0)) == "compensating_head"
 

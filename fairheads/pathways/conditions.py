@@ -105,11 +105,16 @@ class Bounds:
     excess_se: Floats
     excess_critical: Floats
 
+    def exceeds(self, direction: int) -> Bools:
+        """Places (layers, 2) beyond the margin in one direction."""
+        near = self.low if direction > 0 else -self.high
+        found: Bools = near > self.margin
+        return found
+
     def beyond(self, direction: int) -> Bools:
         """Places (layers, 2) beyond the margin in one direction, not contradicted by the other effect at the layer."""
-        near = self.low if direction > 0 else -self.high
         far = self.high if direction > 0 else -self.low
-        found: Bools = (near > self.margin) & (far[:, ::-1] >= 0)
+        found: Bools = self.exceeds(direction) & (far[:, ::-1] >= 0)
         return found
 
     def beyond_mean(self, direction: int) -> Bools:

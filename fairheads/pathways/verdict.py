@@ -39,7 +39,7 @@ def _passing(case: Case, bounds: Bounds, direction: int, rule: Rule, alpha: floa
     """Where an effect in one direction meets the margin and the twins; where it does so nowhere, what it fails by."""
     beyond = bounds.beyond(direction)
     if not beyond.any():
-        return [], ""
+        return [], "the other effect at its layer surely has the other sign" if bounds.exceeds(direction).any() else ""
     if rule.beyond_mean:
         beyond &= bounds.beyond_mean(direction)
     if not beyond.any():

@@ -217,15 +217,20 @@ class PathwayReport(Shown):
     def emerges_at(self) -> str | None:
         """First layer, from the input on, whose swap or erasure lies beyond its margin in the direction of ``effect``.
 
-        Bounds hold over all layers together. None where no layer's does.
+        Bounds hold over all layers together. None where no layer's does; one whose other effect surely has the other
+        sign does not count.
         """
         if self.effect is None:
             return None
         side = 1 if self.effect.value >= 0 else -1
         for layer in self.layers:
-            for kind, number in (("swap", layer.swap), ("erasure", layer.erasure)):
-                nearest = number.low if side > 0 else number.high
-                if nearest is not None and side * nearest > self.margins[kind]:
+            for kind, number, other in (
+                ("swap", layer.swap, layer.erasure),
+                ("erasure", layer.erasure, layer.swap),
+            ):
+                near, far = (number.low, other.high) if side > 0 else (number.high, other.low)
+                contradicted = far is not None and side * far < 0
+                if near is not None and side * near > self.margins[kind] and not contradicted:
                     return layer.name
         return None
 
