@@ -116,6 +116,14 @@ def test_without_twins_the_strongest_word_is_consistent_with() -> None:
     assert verdict(trained(1), twins=()).verdict in ("neutral", "inconclusive")
 
 
+def test_the_shuffled_group_is_no_fold_where_the_groups_alternate() -> None:
+    data = rows(1)
+    pairs = np.column_stack([np.flatnonzero(data.group == code)[:500] for code in (0, 1)]).ravel()
+    for seed in (0, 7):
+        (layer, *_) = verdict(trained(1), data.take(pairs), twins=(), seed=seed).layers
+        assert abs(layer.control_auc.value - 0.5) < 0.06, "a probe of nothing reads nothing"
+
+
 def test_permuted_groups_are_neutral_or_not_testable() -> None:
     data = rows(1)
     shuffled = np.random.default_rng(0).permutation(data.group)

@@ -40,6 +40,7 @@ from fairheads.results import (
 Tag = Literal["causal", "functional", "descriptive", "check"]
 
 NO_COMMON_MERIT = "no merit bin has rows of both groups"
+ONE_KIND = "in each half of the rows all are of one kind"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def _layer_report(case: Case, index: int, bounds: Bounds) -> LayerReport:
     layer = case.layers[index]
 
     def pointwise(quantity: str) -> Number:
-        return jackknifed(layer.point[quantity], layer.column(quantity), case.n, NO_COMMON_MERIT)
+        reason = ONE_KIND if quantity.endswith("_auc") else NO_COMMON_MERIT
+        return jackknifed(layer.point[quantity], layer.column(quantity), case.n, reason)
 
     def simultaneous(kind: int) -> Number:
         place = (index, kind)

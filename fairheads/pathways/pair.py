@@ -55,7 +55,9 @@ class Pair:
 
     @property
     def control(self) -> Mask:
-        return np.random.default_rng(self.seed).permutation(self.member)
+        """A shuffled membership, drawn apart from the folds: where membership follows the order of rows, as in matched
+        pairs, one permutation for both would make it the fold."""
+        return np.random.default_rng([self.seed, 1]).permutation(self.member)
 
     @property
     def sign(self) -> int:
