@@ -209,12 +209,33 @@ def test_gradients_of_distributions_are_the_numerical_ones(made: Callable[..., C
     assert gradcheck(lambda z: constraint.violations(z, *rows, tolerance=0.1).soft, z)
 
 
-def test_a_second_derivative_is_refused_and_not_wrong() -> None:
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_a_second_derivative_is_refused_and_not_wrong(name: str) -> None:
+    """Also beside a term that has one, where what is missing would be taken for 0."""
     found = case("codes")
     z = found.logits.requires_grad_()
-    (slope,) = torch.autograd.grad(soft(found, demographic_parity()), z, create_graph=True)
-    with pytest.raises(RuntimeError, match="does not require grad"):
-        slope.sum().backward()
+    loss = soft(found, CONSTRAINTS[name]()) + torch.nn.functional.softplus(z).sum()
+    (slope,) = torch.autograd.grad(loss, z, create_graph=True)
+    torch.testing.assert_close(slope, torch.autograd.grad(loss, z)[0])
+    with pytest.raises(ConfigError, match="second derivatives of a constraint on rates are not there"):
+        slope.square().sum().backward()
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_second_derivatives_of_levels_are_right_or_refused(name: str) -> None:
+    found, constraint = case("codes"), CONSTRAINTS[name]()
+    z = found.logits.requires_grad_()
+
+    def spread(z: Tensor) -> Tensor:
+        soft = constraint.violations(z, found.y, found.group, tolerance=0.1).soft
+        return torch.square(soft).sum() + torch.square(constraint.rates(z, found.y, found.group)).sum()
+
+    if name == "of_predictions":
+        (slope,) = torch.autograd.grad(spread(z), z, create_graph=True)
+        with pytest.raises(ConfigError, match="second derivatives"):
+            slope.sum().backward()
+    else:
+        assert torch.autograd.gradgradcheck(spread, (z,), fast_mode=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

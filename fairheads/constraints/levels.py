@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from fairheads.constraints.assignment import Assignment
 from fairheads.constraints.processes import processes
 from fairheads.constraints.statistics import Statistic
+from fairheads.errors import ConfigError
 
 Array = Any
 """A NumPy array or a tensor."""
@@ -123,19 +123,22 @@ def to_scores(by_cell: Tensor, cells: Assignment) -> Tensor:
 
 
 class AtLevels(Function):
-    """The levels, with their gradient to scores."""
+    """The levels, with their gradient to scores; twice differentiable where no denominator depends on scores."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, levels: Levels, cells: Assignment) -> Tensor:
         ctx.levels, ctx.cells = levels, cells
+        ctx.save_for_backward(scores)
         # A copy: an output that its own context holds would live until the garbage collector comes.
         value: Tensor = levels.value.clone()
         return value
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
-        return to_scores(ctx.levels.by_cell(slope), ctx.cells), None, None
+        gradient = to_scores(ctx.levels.by_cell(slope), ctx.cells)
+        if ctx.levels.weights.denominators is not None:
+            gradient = once_only(gradient, *ctx.saved_tensors)
+        return gradient, None, None
 
 
 class AtGradient(Function):
@@ -144,9 +147,32 @@ class AtGradient(Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         ctx.gradient = gradient
+        ctx.save_for_backward(scores)
         return value
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
-        return slope * ctx.gradient, None, None
+        return once_only(slope * ctx.gradient, *ctx.saved_tensors), None, None
+
+
+def once_only(gradient: Tensor, scores: Tensor) -> Tensor:
+    """``gradient``, of which further derivatives by ``scores`` raise instead of being taken for 0."""
+    if not torch.is_grad_enabled():
+        return gradient
+    tied: Tensor = _Once.apply(gradient, scores)  # type: ignore[no-untyped-call]
+    return tied
+
+
+class _Once(Function):
+    """The first argument as it is, tied to the second."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, scores: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor]:
+        raise ConfigError(
+            "second derivatives of a constraint on rates are not there: its gradient is written out"
+            " (`create_graph=True`); `mmd` and `wasserstein` have them."
+        )
