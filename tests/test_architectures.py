@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairheads.activations import Layer, Place, TorchNetwork
+from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError, LayerNotFoundError
 from fairheads.nets import MLP
 
@@ -298,6 +299,31 @@ def test_tokens_that_do_not_count_are_neither_seen_nor_moved() -> None:
     handle.remove()
     moved = (kept[-1] - kept[-2]).abs().amax(-1).numpy()
     assert (np.round(moved, 5) == inputs["attention_mask"]).all()
+
+
+class Padded(nn.Module):
+    """Attention that leaves out what is padding; added to its scores as a number, a mask would say something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.relu, self.head = nn.MultiheadAttention(5, 1, batch_first=True), nn.ReLU(), nn.Linear(5, 1)
+
+    def forward(self, x: Tensor, pad: Tensor) -> Tensor:
+        h, _ = self.attention(x, x, x, key_padding_mask=pad)
+        return self.head(self.relu(h)[:, 0])
+
+
+def test_a_mask_of_truth_values_reaches_the_network_as_one() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Padded().eval()
+    given = {"x": 5 * sequences()["x"], "pad": np.arange(7) > np.arange(ROWS)[:, None] % 5}
+    data = Dataset(given, np.arange(ROWS) % 2, np.arange(ROWS) % 2)
+    masks = given["pad"], np.float32(given["pad"])
+    with torch.no_grad():
+        wanted, as_numbers = (net(torch.tensor(given["x"]), torch.tensor(pad))[:, 0].numpy() for pad in masks)
+    assert np.abs(as_numbers - wanted).max() > 0.1
+    np.testing.assert_allclose(TorchNetwork(net).forward(data.inputs), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,16 @@ def test_a_data_set_keeps_inputs_as_float32_and_codes_groups_by_their_sorted_nam
     assert data.row_id.tolist() == list(range(10))
 
 
+def test_named_whole_numbers_and_truth_values_keep_their_type_and_an_unnamed_array_is_float32() -> None:
+    flags, ids = np.array([True, False, True]), np.arange(3)
+    kept = {"pad": flags, "pads": flags[:, None], "job": ids, "tokens": ids[:, None]}
+    data = small(3, X={**kept, "x": flags[:, None], "half": ids / 2})
+    types = [str(values.dtype) for values in data.inputs.values()]
+    assert types == ["bool", "bool", "int64", "int64", "float32", "float32"]
+    assert {str(values.dtype) for values in data.take([0, 2]).inputs.values()} == {"bool", "int64", "float32"}
+    assert small(3, X=ids[:, None]).inputs["x"].dtype == np.float32
+
+
 @pytest.mark.parametrize("dtype", ["str", "string", "object", "category"])
 def test_groups_of_every_pandas_type_of_text_are_the_same_groups(dtype: str) -> None:
     data = small(3, group=pd.Series(["b", "a", "b"], dtype=dtype))
@@ -56,12 +66,12 @@ def test_labels_of_every_pandas_type_of_number_are_the_same_labels(dtype: str) -
         ({"X": {"x": np.zeros((3, 1)), "z": np.zeros((2, 1))}}, "`z` must have one entry per row"),
         ({"X": np.zeros((0, 2)), "y": [], "group": []}, "`X` must have at least one row"),
         ({"X": {}}, "`X` must have at least one row"),
+        ({"y": [[0], [1], [1]]}, r"`y` must be one value per row, got an array of shape \(3, 1\)"),
         ({"y": [0, 1, 2]}, "`y` must be 0 or 1 .* got values 0, 1, 2"),
         ({"y": [0, 1, np.nan]}, "`y` must be 0 or 1 .*nan"),
         ({"y": [0, None, 1]}, "`y` must be 0 or 1 .*None"),
         ({"y": ["no", "yes", "no"]}, "`y` must be 0 or 1 .*'no', 'yes'"),
         ({"y": pd.Series([0, None, 1], dtype="Int64")}, "`y` must be 0 or 1"),
-        ({"y": [[0], [1], [0]]}, "`y` must be 0 or 1"),
         ({"X": [[1.0], [np.nan], [2.0]]}, "1 NaN or infinite values, the first in column 0"),
         ({"X": [[1.0], [1e300], [2.0]]}, "1 NaN or infinite values"),
         ({"X": [["a"], ["b"], ["c"]]}, "`x` must be numeric"),
@@ -519,6 +529,14 @@ def test_a_digest_forgets_order_and_remembers_multiplicity_inputs_and_labels() -
     ]
     digests = {RowRecord.of(other).digest for other in others}
     assert len(digests) == len(others) and digest not in digests
+
+
+def test_records_of_masks_and_categories_are_those_of_models_saved_before_they_kept_their_type() -> None:
+    flags, ids = np.array([True, False, True]), np.array([[7], [300], [7]])
+    now = RowRecord.of(small(3, X={"pad": flags[:, None], "job": ids[:, 0], "tokens": ids}))
+    then = RowRecord.of(small(3, X={"pad": flags[:, None] * 1.0, "job": ids[:, 0] * 1.0, "tokens": ids}))
+    assert now.digest == then.digest
+    assert now.digest == "7c8bc69bc9b9f5dc2b0e7f68a3c0f8e3b9da1eddce45290c64650b7cdaff7ed7"
 
 
 def test_seen_counts_rows_of_equal_content_however_often_they_come() -> None:

@@ -92,6 +92,13 @@ def test_of_several_inputs_the_columns_are_those_of_the_one_that_is_as_wide() ->
         column_flip(Dataset({"x": np.zeros((60, 3))}, group, group, feature_names=names), group == 1, ["sex"])
 
 
+def test_a_column_of_truth_values_is_flipped_as_one() -> None:
+    group = np.arange(60) % 2
+    data = Dataset({"age": np.arange(60.0)[:, None], "woman": group == 1}, group, group)
+    once = column_flip(data, group == 1, ["woman"])(data.inputs)["woman"]
+    assert once.dtype == bool and (once == (group == 0)).all()
+
+
 class Counted(TorchNetwork):
     """A network that counts the passes through it."""
 

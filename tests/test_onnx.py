@@ -361,11 +361,13 @@ def test_inputs_go_by_name_or_in_order_and_others_are_refused() -> None:
     plain = network.forward({"a": a, "b": b})
     np.testing.assert_array_equal(network.forward({"b": b, "a": a, "more": b}), plain)
     np.testing.assert_array_equal(network.forward({"first": a, "second": b.astype(np.float64)}), plain)
+    whole = network.forward({"a": a.astype(int), "b": b > 0})
+    np.testing.assert_array_equal(whole, network.forward({"a": np.trunc(a), "b": np.float32(b > 0)}))
     for given, message in (
         ({"a": a}, "takes the inputs a, b, got a"),
         ({"a": a, "b": a}, r"input 'b' of the graph must be of shape \(n, 1\), got \(30, 4\)"),
         ({"a": a[0], "b": b}, r"input 'a' of the graph must be of shape \(n, 4\), got \(4,\)"),
-        ({"a": a.astype(int), "b": b}, "takes float32, got int64"),
+        ({"a": a.astype(complex), "b": b}, "takes float32, got complex128"),
         ({"a": a, "b": b[:7]}, "onnxruntime cannot run the graph on these inputs"),
     ):
         with pytest.raises(InputError, match=message):

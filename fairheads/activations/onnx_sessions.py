@@ -177,7 +177,7 @@ def _fitting(value: Any, values: Array) -> Array:
         if not fits:
             shape = ", ".join(["n", *("any" if size is None else str(size) for size in stated[1:])])
             raise InputError(f"input {value.name!r} of the graph must be of shape ({shape}), got {values.shape}.")
-    if wanted.kind != values.dtype.kind and not (wanted.kind in "iu" and values.dtype.kind in "iu"):
+    if not np.can_cast(values.dtype, wanted, "same_kind") and not (wanted.kind in "iu" and values.dtype.kind in "iu"):
         raise InputError(f"input {value.name!r} of the graph takes {wanted}, got {values.dtype}.")
     return np.ascontiguousarray(values, wanted)
 

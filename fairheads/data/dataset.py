@@ -82,7 +82,9 @@ class Dataset(ShownRows):
     Parameters
     ----------
     X : array (n, ...) or mapping of name to array
-        What the network is fed. Floating-point inputs must be finite; they are kept as float32.
+        What the network is fed. Floating-point inputs must be finite; they are kept as float32, and so is whatever is
+        called ``x``, the name of an array without one. Under any other name whole numbers (categories of an embedding)
+        and truth values (masks) keep their type.
     y : array (n,)
         Recorded label, 1 = the favourable outcome.
     group : array (n,)
@@ -105,7 +107,7 @@ class Dataset(ShownRows):
     Raises
     ------
     InputError
-        On lengths that differ, no rows, a label outside {0, 1}, or an input that is not finite.
+        On lengths that differ, no rows, a label outside {0, 1} or in columns, or an input that is not finite.
 
     Examples
     --------
@@ -210,7 +212,7 @@ def _finite(key: str, values: ArrayLike, feature_names: tuple[str, ...] | None) 
     if array.dtype == object or array.dtype.kind in "US":
         raise InputError(f"input `{key}` must be numeric, got values of type {array.dtype}; encode it first.")
     if array.dtype.kind != "f":
-        return array if array.dtype.kind in "iu" and array.ndim > 1 and key != "x" else array.astype(np.float32)
+        return array if array.dtype.kind in "iub" and key != "x" else array.astype(np.float32)
     with np.errstate(over="ignore"):
         array = array.astype(np.float32, copy=False)
     bad = ~np.isfinite(array)
@@ -226,8 +228,10 @@ def _finite(key: str, values: ArrayLike, feature_names: tuple[str, ...] | None) 
 
 
 def _binary(y: NDArray[Any]) -> NDArray[np.int64]:
-    if y.ndim != 1 or y.dtype.kind not in "iufb" or not np.isin(y, (0, 1)).all():
-        shown = ", ".join(repr(v) for v in list(dict.fromkeys(y.ravel().tolist()))[:4])
+    if y.ndim != 1:
+        raise InputError(f"`y` must be one value per row, got an array of shape {y.shape}.")
+    if y.dtype.kind not in "iufb" or not np.isin(y, (0, 1)).all():
+        shown = ", ".join(repr(v) for v in list(dict.fromkeys(y.tolist()))[:4])
         raise InputError(f"`y` must be 0 or 1 in every row (1 = favourable), got values {shown}.")
     return y.astype(np.int64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,17 @@ def row_hashes(data: Batch | Dataset) -> NDArray[np.uint64]:
     Rows with the same content have the same hash; which rows they are, and in what order, plays no part. The group is
     left out: the same rows may be audited for another protected attribute than was in mind when training.
     """
-    columns = [np.ascontiguousarray(a.reshape(len(data), -1)).view(np.uint8) for _, a in sorted(data.inputs.items())]
+    columns = [_bytes(values) for _, values in sorted(data.inputs.items())]
     content = np.ascontiguousarray(np.concatenate([*columns, data.y.astype(np.uint8)[:, None]], axis=1))
     digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in content)
     return np.frombuffer(digests, np.uint64)
+
+
+def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """The content of rows (n, bytes); truth values and single whole numbers as the float32 that they once were."""
+    if values.dtype.kind == "b" or values.ndim == 1:
+        values = values.astype(np.float32)
+    return np.ascontiguousarray(values.reshape(len(values), -1)).view(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,7 +98,7 @@ def column_flip(data: Dataset, member: Mask, columns: Sequence[str]) -> ColumnFl
         if not rows.any():
             raise InputError(f"{whose} must have rows.")
         for name, values in zip(encoded, seen[rows].T, strict=True):
-            if np.ptp(values) > 0:
+            if (values != values[0]).any():
                 raise InputError(
                     f"column {name!r} must have one value in all rows of {whose}, got {len(np.unique(values))} values;"
                     " where a column does not say the group, pass a function that flips it."

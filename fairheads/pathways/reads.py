@@ -160,7 +160,7 @@ def attributed_input(data: Dataset) -> tuple[Kind, str]:
         if values.dtype.kind == "f" and values.ndim in (2, 3, 4):
             return ("image" if values.ndim == 4 else "table"), name
     for name, values in data.inputs.items():
-        if values.ndim == 2 and "mask" not in name:
+        if values.ndim == 2 and values.dtype.kind != "b" and "mask" not in name:
             return "tokens", name
     raise InputError(
         "an input must be a table (n, columns), images (n, channels, height, width) or tokens (n, tokens)."
