@@ -290,6 +290,14 @@ def test_the_other_effect_must_not_contradict() -> None:
     assert said(layer(swap=0.3, erasure=0.0)) == "compensating_head"
 
 
+def test_evidence_shows_each_effect_where_it_reaches_furthest_and_the_deciding_one_where_it_decides() -> None:
+    early, late = layer("l1", swap=0.115, erasure=0.2, se=0.01), layer("l2", swap=0.2, erasure=0.1)
+    report = judge(case(early, late, twins=TWO_LAYERS))
+    assert report.effect is not None and (report.effect.kind, report.effect.layer) == ("erasure", "l1")
+    shown = {line.detector: line.passed for line in report.evidence[:2]}
+    assert shown == {"swap at l2": True, "erasure at l1": True}, "at l1 the swap alone does not pass its margin"
+
+
 def test_heads_of_both_signs_in_different_layers_are_inconclusive() -> None:
     assert said(HEAD, layer("l2", swap=-0.3, erasure=-0.1), twins=TWO_LAYERS) == "inconclusive"
 

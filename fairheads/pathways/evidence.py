@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +22,7 @@ from fairheads.pathways.conditions import (
     twin_summary,
 )
 from fairheads.pathways.intervals import jackknifed
-from fairheads.pathways.measure import QUANTITIES
+from fairheads.pathways.measure import QUANTITIES, LayerMeasure
 from fairheads.pathways.units import FEWEST_TWINS
 from fairheads.results import (
     Effect,
@@ -51,15 +51,20 @@ class Finding:
     direction: int
 
 
-def _causal(bounds: Bounds, found: Finding, layer: str, twins: TwinSummary | None, alpha: float) -> list[Evidence]:
+def _causal(
+    bounds: Bounds, found: Finding, layers: Sequence[LayerMeasure], twins: TwinSummary | None, alpha: float
+) -> list[Evidence]:
+    """The deciding effect, and the other kind where it reaches furthest in the same direction."""
     lines = []
+    near = bounds.low if found.direction > 0 else -bounds.high
+    furthest = np.nan_to_num(near, nan=-np.inf).argmax(0)
     for kind, name in enumerate(KINDS):
-        place = (found.place[0], kind)
+        place = found.place if kind == found.place[1] else (int(furthest[kind]), kind)
         low, high, margin = float(bounds.low[place]), float(bounds.high[place]), float(bounds.margin[kind])
         beyond = low > margin if found.direction > 0 else high < -margin
         lines.append(
             Evidence(
-                detector=f"{name} at {layer}",
+                detector=f"{name} at {layers[place[0]].name}",
                 tag="causal",
                 value=float(bounds.point[place]),
                 low=low,
@@ -236,7 +241,7 @@ def report_of(
         curve=measured.curve,
         label_bias=None,
         evidence=(
-            *_causal(bounds, found, measured.name, twins, alpha),
+            *_causal(bounds, found, case.layers, twins, alpha),
             *_gap(case, bounds, rule),
             _kept(retention, beside, rule),
             _functional("difference at equal merit, own readout", layers[layer].equal_merit, 0.0, measured.name),
