@@ -703,6 +703,9 @@ ROWS = torch.zeros(4), torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 1, 1])
         ({}, *ROWS[:2], ROWS[2][:, None], r"`group` must be codes \(n,\) or probabilities \(n, K\), got \(4, 1\)"),
         ({}, *ROWS[:2], torch.zeros(4), r"`group` must be codes \(n,\) or probabilities of shape \(n, K\), got"),
         ({"groups": 3}, *ROWS[:2], torch.zeros(4, 2), r"probabilities of shape \(n, 3\), got torch.float32 of shape"),
+        ({}, *ROWS[:2], torch.tensor([[2.0, -2.0]] * 4), "probabilities of membership, .* got -2; of logits take the"),
+        ({}, *ROWS[:2], torch.ones(4, 2), "no row sums to more than 1, got a row that sums to 2"),
+        ({}, *ROWS[:2], torch.full((4, 2), NAN), "`group` must hold probabilities of membership, .* got nan"),
         ({"groups": 2}, *ROWS[:2], ROWS[2] + 1, r"`group` must hold codes from 0 to 1 \(-1: not recorded\), got 2"),
         ({}, *ROWS[:2], ROWS[2] - 2, r"`group` must hold codes from 0 to K - 1 \(-1: not recorded\), got -2"),
         ({}, ROWS[0], ROWS[1] * 2, ROWS[2], r"`y` must be 0 or 1 in every row \(1 = favourable\), got 2"),
@@ -726,6 +729,13 @@ def test_strata_that_cannot_be_used_are_refused() -> None:
         constraint(*ROWS, torch.zeros(3).long())
     with pytest.raises(InputError, match=r"`strata` must be codes \(n,\), got shape \(4, 1\)"):
         constraint(*ROWS, torch.zeros(4, 1).long())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_probabilities_that_rounding_lifts_above_1_are_taken(dtype: torch.dtype) -> None:
+    shares = torch.randn(400, 7, generator=torch.Generator().manual_seed(0)).to(dtype).softmax(1)
+    assert float(shares.double().sum(1).max()) > 1 or dtype == torch.float64, "the positive control is off"
+    demographic_parity()(torch.zeros(400), torch.zeros(400), shares)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.bool])

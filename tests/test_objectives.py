@@ -360,8 +360,21 @@ def test_shared_membership_is_the_target_of_the_adversary() -> None:
     logits, y, group = ROWS
     sure = functional.one_hot(group, 2).float()
     torch.testing.assert_close(objective(logits, y, sure), objective(logits, y, group))
-    with pytest.raises(InputError, match=r"`group` must be of shape \(4, 2\), got \(4, 3\)"):
+    with pytest.raises(InputError, match=r"probabilities of shape \(n, 2\), got torch.float32 of shape \(4, 3\)"):
         objective(logits, y, torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [Penalized(demographic_parity()), Adversarial(groups=2), Reweighted(counts=[[6, 2], [2, 2]])],
+    ids=lambda objective: type(objective).__name__,
+)
+def test_logits_of_membership_are_refused_where_their_softmax_is_taken(objective: Objective) -> None:
+    logits, y, group = ROWS
+    guess = functional.one_hot(group, 2) * 4.0 - 2
+    assert objective(logits, y, guess.softmax(1)).isfinite()
+    with pytest.raises(InputError, match=r"probabilities of membership, .* take the softmax"):
+        objective(logits, y, guess)
 
 
 def test_train_gives_the_adversary_to_the_optimiser_and_its_seed_decides_it() -> None:

@@ -8,6 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fairheads.errors import InputError
+
+SLACK = 1e-3
+"""By how much rounding may lift the sum of a row's probabilities above 1; of half precision its own step."""
+
 
 class Assignment(Protocol):
     """Rows assigned to cells, wholly or in shares."""
@@ -73,3 +78,25 @@ class Shared:
 
     def matrix(self, like: Tensor) -> Tensor:
         return self.shares.to(like.dtype)
+
+
+def memberships(group: Tensor, groups: int | None = None) -> Tensor:
+    """Probabilities of membership (n, groups) as they are, without gradient; refused where they are none.
+
+    A row may sum to less than 1: the rest of it belongs to no group. Values are looked at on the CPU, where it is free.
+    """
+    if group.ndim != 2 or group.shape[1] < 2 or groups not in (None, group.shape[1]):
+        raise InputError(
+            f"`group` must be codes (n,) or probabilities of shape (n, {groups or 'K'}),"
+            f" got {group.dtype} of shape {tuple(group.shape)}."
+        )
+    group = group.detach()
+    if group.is_cpu and len(group):
+        lowest, most = float(group.min()), float(group.float().sum(1).max())
+        if not (lowest >= 0 and most <= 1 + max(SLACK, torch.finfo(group.dtype).eps)):
+            bad = f"a row that sums to {most:g}" if lowest >= 0 else f"{lowest:g}"
+            raise InputError(
+                f"`group` must hold probabilities of membership, of which no row sums to more than 1, got {bad};"
+                " of logits take the softmax."
+            )
+    return group

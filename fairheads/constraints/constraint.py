@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairheads.constraints.assignment import Assignment, Recorded, Shared, Whole
+from fairheads.constraints.assignment import Assignment, Recorded, Shared, Whole, memberships
 from fairheads.constraints.precision import in_full
 from fairheads.constraints.processes import joined_max
 from fairheads.constraints.state import Growing
@@ -93,7 +93,7 @@ class Constraint(Growing):
             Label: 0 or 1, or the class. Rows need one only where the statistic does.
         group : (n,) whole numbers, or (n, K) probabilities
             Group codes from 0, -1 where the group is not recorded (such a row does not count); or the probability of
-            membership of every group.
+            membership of every group, of which no row sums to more than 1 (checked on the CPU).
         strata : (n,) whole numbers, optional
             Codes from 0 of the strata of a conditional constraint.
         """
@@ -210,12 +210,7 @@ class Constraint(Growing):
         return strata if labels is None else labels * self.strata + strata
 
     def _soft(self, group: Tensor, outer: Tensor | None, like: Tensor) -> Assignment:
-        if group.ndim != 2 or group.shape[1] < 2 or (self.groups is not None and group.shape[1] != self.groups):
-            raise InputError(
-                f"`group` must be codes (n,) or probabilities of shape (n, {self.groups or 'K'}),"
-                f" got {group.dtype} of shape {tuple(group.shape)}."
-            )
-        member = group.detach().to(like.dtype)
+        member = memberships(group, self.groups).to(like.dtype)
         if outer is None:
             return Shared(member)
         block = torch.nn.functional.one_hot(outer, self.blocks).to(like.dtype)

@@ -66,11 +66,12 @@ class Weighted(Objective):
             raise InputError("`weights` must be finite numbers (n,), none below 0 and not all 0.")
         self.objective, self.outputs = objective, objective.outputs
         self.register_buffer("weights", (values / values.mean()).float(), persistent=False)
+        self._unit = _power_of_2(float(self.weights.max()))
 
     def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
         weight = self._of(strata)
         with self._weighing(weight):
-            loss: Tensor = self.objective(logits, y, self._member(group, weight))
+            loss: Tensor = self.objective(logits, y, self._member(group, weight / self._unit))
         return loss
 
     @torch.no_grad()
@@ -81,7 +82,8 @@ class Weighted(Objective):
         # The mean of 1 is that of all rows. On these the task's loss must have its size beside a penalty.
         weight = weight / weight.mean()
         with self._weighing(weight):
-            return self.objective.judge(logits, y, self._member(group, weight))
+            unit = _power_of_2(float(weight.max()))
+            return self.objective.judge(logits, y, self._member(group, weight / unit))
 
     def step(self) -> None:
         self.objective.step()
@@ -114,10 +116,18 @@ class Weighted(Objective):
             self.objective.task = task
 
     def _member(self, group: Tensor, weight: Tensor) -> Tensor:
-        """For a constraint the shares of the rows in the groups, (n, K): its rates are then weighted."""
+        """For a constraint the shares of the rows in the groups, (n, K): its rates are then weighted.
+
+        Weights of at most 1 make shares that sum to no more; of their unit no rate depends.
+        """
         if not isinstance(self.objective, Constrained):
             return group
         if group.ndim == 2:
             return group * weight[:, None]
         groups = self.objective.constraint.groups or max(2, int(group.max()) + 1)
         return one_hot(group.clamp(min=0), groups) * (weight * (group >= 0))[:, None]
+
+
+def _power_of_2(value: float) -> float:
+    """The smallest that is not below ``value``: a division by it loses no bit."""
+    return float(2.0 ** np.ceil(np.log2(value)))

@@ -14,8 +14,9 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from fairheads.activations import device_of, evaluation_state, tap_outputs
+from fairheads.constraints.assignment import memberships
 from fairheads.data import Dataset, Stream
-from fairheads.errors import ConfigError, InputError
+from fairheads.errors import ConfigError
 from fairheads.training.objective import Objective, codes_of, known_groups, weight_of
 from fairheads.training.tasks import Task, binary_cross_entropy
 
@@ -187,9 +188,7 @@ class Adversarial(Objective):
             units = torch.cat([units, y[:, None].to(units.dtype)], dim=1)
         guess = self.adversary(units)
         if group.is_floating_point():
-            if group.shape != guess.shape:
-                raise InputError(f"`group` must be of shape {tuple(guess.shape)}, got {tuple(group.shape)}.")
-            return functional.cross_entropy(guess, group.to(guess.dtype))
+            return functional.cross_entropy(guess, memberships(group, guess.shape[1]).to(guess.dtype))
         group = codes_of(group, guess.shape[1])
         total = functional.cross_entropy(guess, group, ignore_index=-1, reduction="sum")
         return total / (group >= 0).sum().clamp(min=1)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from fairheads.activations import device_of
+from fairheads.constraints.assignment import memberships
 from fairheads.constraints.processes import joined_sum, joined_with_gradient
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
@@ -65,7 +66,8 @@ class Reweighted(Objective):
         if self.weights.numel() == 0:
             raise ConfigError("`counts` must be given, or `start` be called, before the loop.")
         if group.is_floating_point():
-            weight = (group.to(self.weights) @ self.weights).gather(1, y.long()[:, None])[:, 0]
+            member = memberships(group, len(self.weights)).to(self.weights)
+            weight = (member @ self.weights).gather(1, y.long()[:, None])[:, 0]
         else:
             group = codes_of(group, len(self.weights))
             # A row whose group is not recorded has weight 1.
