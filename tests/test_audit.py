@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fairheads.data import Dataset
 from fairheads.data.rows import row_hashes
 from fairheads.errors import ConfigError, InputError
 from fairheads.models import Bundle, save_bundle
+from fairheads.monitor import HeadMonitor
 from fairheads.nets import MLP, ResNet, Transformer, TwoHeadNet
 from fairheads.pathways import analyze_pathways
 from fairheads.planted import synthetic
@@ -104,6 +106,31 @@ def test_twins_may_be_given_as_modules_bundles_or_paths(
     assert known["twins trained on the model's rows"] is True
     assert said["twins trained on the model's rows"] is None  # plain modules: the caller's word
     assert said["rows are no training rows"] is None
+
+
+def test_twins_stand_beside_the_model_whatever_they_come_in() -> None:
+    model, *twins = (MLP(8, hidden=(4,), seed=seed) for seed in range(4))
+    rows = synthetic(400)
+    report = audit(model, rows, twins=twins, details=False)
+    assert next(iter(report.pathways.values())).twins.n == 3
+    for given in (iter(twins), nn.ModuleList(twins)):
+        assert audit(model, rows, twins=given, details=False).to_json() == report.to_json()
+    for wrong, says in ((twins[0], "got MLP"), (nn.Sequential(*twins), "got Sequential"), ("net.pt2", "got str")):
+        with pytest.raises(ConfigError, match=f"`twins` must be a list of models or a TwinRecipe, {says}"):
+            audit(model, rows, twins=wrong)
+    with pytest.raises(ConfigError, match="`twins` must hold one model or more, got none"):
+        audit(model, rows, twins=(twin for twin in []))
+
+
+@pytest.mark.parametrize("entry", [partial(audit, MLP(8)), partial(analyze_pathways, MLP(8)), HeadMonitor])
+def test_rows_that_are_none_are_refused_in_one_line(entry: Callable[..., object]) -> None:
+    rows = synthetic(40)
+    given: dict[str, Any] = {"every": 1} if entry is HeadMonitor else {}
+    for wrong, name in ((list(rows), "list"), ((rows.inputs["x"], rows.y, rows.group), "tuple"), (None, "NoneType")):
+        with pytest.raises(
+            InputError, match=rf"`data` must be a Dataset or a Stream.*, got {name}; make one by Dataset"
+        ):
+            entry(wrong, **given)
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ from pathlib import Path
 from fairheads.activations import Outcome, as_network, one_thread
 from fairheads.audit.beside import twins_of
 from fairheads.audit.counting import Kept, counted
-from fairheads.audit.opening import Model, Net, Opening, net_of, recorded
+from fairheads.audit.opening import Model, Net, Opening, listed, net_of, recorded
 from fairheads.audit.told import data_info, digest_of, model_info, scoring, versions
-from fairheads.data import Dataset, RowRecord, Stream
+from fairheads.data import Dataset, RowRecord, Stream, refuse_other_rows
 from fairheads.models import Bundle
 from fairheads.models.running import running
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
@@ -100,6 +100,8 @@ def audit(
     >>> report.data.n, list(report.pathways)
     (400, ['B'])
     """
+    refuse_other_rows(data)
+    twins = listed(twins)
     how = Opening.of(factory, outcome, model, twins)
     opened = how.open(model)
     net, bundle = net_of(opened), recorded(opened, twins)
@@ -159,4 +161,5 @@ def _overlap(bundle: Bundle | None, rows: RowRecord) -> tuple[Number, Number]:
 @one_thread()
 def network_disparity(model: Net, data: Dataset | Stream) -> DisparityReport:
     """The disparity report of a network's decisions (score above 0) on all rows; cells are summed block by block."""
+    refuse_other_rows(data)
     return counted(as_network(model), data).report(data.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,25 @@ from fairheads.twins import TwinRecipe
 
 Net = Network | nn.Module | ExportedProgram
 Model = Opened | str | Path
+
+
+def listed(twins: object) -> tuple[Model, ...] | TwinRecipe | None:
+    """The twins one by one, whatever they come in: an iterator is used up when it is looked at once.
+
+    Raises
+    ------
+    ConfigError
+        If they are no list, or an empty one.
+    """
+    if twins is None or isinstance(twins, TwinRecipe):
+        return twins
+    one = isinstance(twins, str | nn.Module) and not isinstance(twins, nn.ModuleList)
+    if one or not isinstance(twins, Iterable):
+        raise ConfigError(f"`twins` must be a list of models or a TwinRecipe, got {type(twins).__name__}.")
+    models = tuple(twins)
+    if not models:
+        raise ConfigError("`twins` must hold one model or more, got none; leave it out (None) where there are none.")
+    return models
 
 
 @dataclass(frozen=True)

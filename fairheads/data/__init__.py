@@ -2,6 +2,7 @@
 
 from fairheads.data.adult import adult
 from fairheads.data.dataset import BLOCK, Batch, Dataset, blocks
+from fairheads.data.given import refuse_other_rows
 from fairheads.data.predictions import scores_of, tally_batches, tally_file
 from fairheads.data.preprocess import EncoderFitter, TableEncoder
 from fairheads.data.rows import RowRecord
@@ -22,6 +23,7 @@ __all__ = [
     "blocks",
     "open_table",
     "read_table",
+    "refuse_other_rows",
     "scores_of",
     "stream_table",
     "tally_batches",

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from fairheads.activations import Network
-from fairheads.data import Dataset, Stream
+from fairheads.data import Dataset, Stream, refuse_other_rows
 from fairheads.errors import ConfigError, InputError
 from fairheads.monitor import figure, scalars, views
 from fairheads.monitor.log import CsvLog
@@ -128,6 +128,7 @@ class HeadMonitor(Displayed):
         on_alert: Callable[[Reading], object] | None = None,
         stop: bool = False,
     ) -> None:
+        refuse_other_rows(data)
         if every < 1 or seed < 0:
             raise ConfigError(f"`every` must be at least 1 and `seed` at least 0, got {every} and {seed}.")
         if margin is not None and not 0 <= margin < np.inf:

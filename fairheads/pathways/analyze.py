@@ -10,7 +10,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from fairheads.activations import Layer, Network, as_network, one_thread
-from fairheads.data import Dataset, Stream, blocks
+from fairheads.data import Dataset, Stream, blocks, refuse_other_rows
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.case import Background, Case, measure_case
 from fairheads.pathways.conditions import RULE, Rule
@@ -171,6 +171,7 @@ def _label_bias(network: Network, pair: Pair, report: PathwayReport) -> LabelBia
 
 def survey(network: Network, data: Dataset | Stream, layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
     """The layers to look at, by default those that the network offers, as the first rows show them."""
+    refuse_other_rows(data)
     return network.survey(next(blocks(data)).inputs, layers)
 
 
