@@ -67,9 +67,13 @@ def dropped(setting: Setting, *, encoded: bool = False) -> Planted:
     return with_units(made, straight(depth_of(network)).scaled(0.0)) if encoded else made
 
 
-def no_proxy(setting: Setting) -> Planted:
-    """NOPROXY: trained with a penalty where nothing but merit tells of the group, so that merit has to go."""
-    return _penalised(setting.moved(proxy=0.0), "NOPROXY", SUPPRESSION)
+def no_proxy(setting: Setting, *, weight: float = WEIGHT) -> Planted:
+    """NOPROXY: trained with a penalty where nothing but merit tells of the group, so that merit has to go.
+
+    A mild penalty takes little of it: some columns of merit then weigh less, and that is the same function as a head
+    whose estimate of the group rests on these columns. No rule can tell the two apart.
+    """
+    return _penalised(setting.moved(proxy=0.0), "NOPROXY", SUPPRESSION, weight)
 
 
 def permuted(setting: Setting) -> Planted:
@@ -91,6 +95,6 @@ def three_groups(setting: Setting) -> Planted:
     return replace(unconstrained(setting.moved(groups=3)), name="K3")
 
 
-def _penalised(setting: Setting, name: str, truth: str) -> Planted:
-    network = setting.trained(Penalized(demographic_parity(), WEIGHT))
-    return Planted(name=name, truth=truth, network=network, setting=setting, strength=WEIGHT)
+def _penalised(setting: Setting, name: str, truth: str, weight: float = WEIGHT) -> Planted:
+    network = setting.trained(Penalized(demographic_parity(), weight))
+    return Planted(name=name, truth=truth, network=network, setting=setting, strength=weight)

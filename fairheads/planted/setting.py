@@ -89,7 +89,7 @@ class Setting:
         share: float | None = None,
         groups: int | None = None,
     ) -> Setting:
-        """As many rows of a world that differs in these settings.
+        """As many rows of a world that differs in these settings; itself where none differs.
 
         Raises
         ------
@@ -104,6 +104,8 @@ class Setting:
             share=known.share if share is None else share,
             groups=known.groups if groups is None else groups,
         )
+        if world == known:
+            return self
         return Setting.drawn(
             world, len(self.rows), seed=self.seed, recipe=self.recipe, n_validation=len(self.validation)
         )

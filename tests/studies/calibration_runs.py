@@ -43,6 +43,7 @@ from fairheads.planted import (
     gated_head,
     late_head,
     merged_head,
+    no_proxy,
     parity_penalty,
     routed_heads,
     twins_of,
@@ -228,7 +229,23 @@ BY_PROXY = tuple(
     Bench(f"proxy {proxy:g}", World(gap=GAP, proxy=proxy), (PLAIN, PARITY, MERGED, HALF_MERGED), 40, 4000 + 100 * i)
     for i, proxy in enumerate((0.5, 0.75, 1.5, 2.0))
 )
-BENCHES = {bench.name: bench for bench in (*BY_KIND.values(), BOUNDS, DESCRIBED, *BY_ROWS, *BY_PROXY)}
+BY_GAP = tuple(
+    Bench(f"gap {gap:g}", World(gap=gap), (PLAIN, PARITY, MERGED, HALF_MERGED), 40, 5000 + 100 * i, twins=5)
+    for i, gap in enumerate((0.3, 1.0, 1.5, 2.5))
+)
+"""Base rates differ by .10, .30, .39 and .48."""
+
+
+def _mild(weight: float) -> Entry:
+    return Entry(f"no proxy, weight {weight:g}", lambda setting: no_proxy(setting, weight=weight))
+
+
+NO_PROXY = Bench("no proxy", World(gap=GAP), tuple(map(_mild, (0.5, 1.0, 2.0, 3.0, 10.0))), 40, 6000, twins=5)
+"""How hard a penalty must press where nothing but merit tells of the group, for the verdict to say that merit went."""
+
+BENCHES = {
+    bench.name: bench for bench in (*BY_KIND.values(), BOUNDS, DESCRIBED, *BY_ROWS, *BY_PROXY, *BY_GAP, NO_PROXY)
+}
 
 
 class Twins:
