@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -120,11 +121,40 @@ def test_tasks_by_hand() -> None:
     assert float(Unconstrained(task=cross_entropy)(classes, torch.tensor([2, 0]), y)) == pytest.approx(wanted)
     scores = torch.tensor([1.5, -1.0])
     assert float(Unconstrained(task=squared_error)(logits, scores, y)) == pytest.approx(1.0)
-    with pytest.raises(InputError, match=r"`y` must be of shape \(2,\), one number a row, got \(2, 1\)"):
-        squared_error(logits, scores[:, None])
     for task in (squared_error, binary_cross_entropy):
+        with pytest.raises(InputError, match=r"`y` must be of shape \(2,\), one number a row, got \(2, 1\)"):
+            task(logits, scores[:, None])
         with pytest.raises(InputError, match=r"`logits` must be of shape \(n,\) or \(n, 1\), got \(2, 3\)"):
             task(classes, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+@pytest.mark.parametrize("value", [-1, 2])
+def test_labels_that_are_no_probability_of_the_outcome_are_refused(value: int, dtype: torch.dtype) -> None:
+    y = torch.tensor([1, value]).to(dtype)
+    with pytest.raises(InputError, match=rf"`y` must lie in \[0, 1\] in every row \(1 = favourable\), got {value}"):
+        Unconstrained()(torch.zeros(2), y, y)
+    soft = torch.tensor([0.25, 1.0])
+    assert float(Unconstrained()(torch.zeros(2), soft, y)) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Unconstrained,
+        lambda task: Penalized(demographic_parity(groups=2), task=task),
+        lambda task: Reweighted(counts=[[6, 2], [2, 2]], task=task),
+        lambda task: GroupDRO(groups=2, task=task),
+    ],
+)
+def test_a_task_that_returns_another_loss_than_that_of_rows_is_refused(made: Callable[..., Objective]) -> None:
+    logits, y, group = ROWS[0], ROWS[1].float(), ROWS[2]
+    mean, rows = nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss(reduction="none")
+    assert float(made(task=rows)(logits, y, group)) == float(made(task=binary_cross_entropy)(logits, y, group))
+    with pytest.raises(ConfigError, match=r'a loss for every row, shape \(4,\), got \(\); .* reduction="none"'):
+        made(task=mean)(logits, y, group)
+    with pytest.raises(ConfigError, match=r"shape \(4,\), got \(4, 4\)"):
+        made(task=lambda logits, y: torch.square(logits[:, None] - y))(logits, y, group)
 
 
 @pytest.mark.parametrize(

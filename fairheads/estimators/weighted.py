@@ -16,6 +16,7 @@ from fairheads.activations import device_of
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training import Constrained, GroupDRO, Objective
+from fairheads.training.tasks import losses_of
 
 
 class Weighted(Objective):
@@ -109,7 +110,7 @@ class Weighted(Objective):
     @contextmanager
     def _weighing(self, weight: Tensor) -> Iterator[None]:
         task = self.objective.task
-        self.objective.task = lambda logits, y: weight * task(logits, y)
+        self.objective.task = lambda logits, y: weight * losses_of(task, logits, y)
         try:
             yield
         finally:

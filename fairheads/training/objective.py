@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fairheads.constraints import Constraint, Growing
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
-from fairheads.training.tasks import Task, binary_cross_entropy, task_name
+from fairheads.training.tasks import Task, binary_cross_entropy, losses_of, task_name
 
 
 class Objective(Growing):
@@ -31,7 +31,7 @@ class Objective(Growing):
     ----------
     task : callable
         ``task(logits, y)`` gives the loss of every row, (n,): `binary_cross_entropy`, `cross_entropy`,
-        `squared_error` of `fairheads.training`, or the caller's own.
+        `squared_error` of `fairheads.training`, or the caller's own, such as torch's with ``reduction="none"``.
     """
 
     outputs: int | None
@@ -48,7 +48,7 @@ class Objective(Growing):
 
     def task_loss(self, logits: Tensor, y: Tensor, group: Tensor) -> Tensor:
         """Mean loss of the task."""
-        return self.task(logits, y).mean()
+        return losses_of(self.task, logits, y).mean()
 
     def step(self) -> None:
         """What follows the optimiser's step."""

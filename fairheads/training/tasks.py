@@ -22,9 +22,26 @@ def _one(logits: Tensor) -> Tensor:
     return logits
 
 
+def _fitting(y: Tensor, logits: Tensor) -> Tensor:
+    if y.shape != logits.shape:
+        raise InputError(f"`y` must be of shape {tuple(logits.shape)}, one number a row, got {tuple(y.shape)}.")
+    return y
+
+
+def _refuse_no_labels(y: Tensor) -> None:
+    """Look at labels on the CPU, where it is free."""
+    if not y.is_cpu or y.dtype == torch.bool or len(y) == 0 or torch.compiler.is_compiling():
+        return
+    lowest, highest = (float(value) for value in torch.aminmax(y))
+    if not (lowest >= 0 and highest <= 1):
+        bad = highest if lowest >= 0 else lowest
+        raise InputError(f"`y` must lie in [0, 1] in every row (1 = favourable), got {bad:g}; is the task another?")
+
+
 def binary_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Of one logit a row, (n,) or (n, 1), and labels in [0, 1]."""
+    """Of one logit a row, (n,) or (n, 1), and labels in [0, 1] (checked on the CPU)."""
     logits = _one(logits)
+    _refuse_no_labels(_fitting(y, logits))
     return functional.binary_cross_entropy_with_logits(logits, y.to(logits.dtype), reduction="none")
 
 
@@ -36,9 +53,24 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def squared_error(logits: Tensor, y: Tensor) -> Tensor:
     """Of one score a row, (n,) or (n, 1), and numbers."""
     scores = _one(logits)
-    if scores.shape != y.shape:
-        raise InputError(f"`y` must be of shape {tuple(scores.shape)}, one number a row, got {tuple(y.shape)}.")
-    return torch.square(scores - y)
+    return torch.square(scores - _fitting(y, scores))
+
+
+def losses_of(task: Task, logits: Tensor, y: Tensor) -> Tensor:
+    """What the task says of every row, (n,); refused where it says something else, such as the mean of a batch.
+
+    Raises
+    ------
+    ConfigError
+        If the task returns another shape.
+    """
+    losses = task(logits, y)
+    if losses.shape != logits.shape[:1]:
+        raise ConfigError(
+            f"`task` must return a loss for every row, shape ({len(logits)},), got {tuple(losses.shape)}; torch's own"
+            ' losses do with reduction="none".'
+        )
+    return losses
 
 
 TASKS: dict[str, Task] = {task.__name__: task for task in (binary_cross_entropy, cross_entropy, squared_error)}

@@ -15,7 +15,7 @@ from fairheads.constraints.processes import joined_sum, joined_with_gradient
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.training.objective import Objective, codes_of, known_groups
-from fairheads.training.tasks import Task, binary_cross_entropy
+from fairheads.training.tasks import Task, binary_cross_entropy, losses_of
 
 
 class Reweighted(Objective):
@@ -72,7 +72,7 @@ class Reweighted(Objective):
             group = codes_of(group, len(self.weights))
             # A row whose group is not recorded has weight 1.
             weight = torch.where(group >= 0, self.weights[group.clamp(min=0), y.long()], 1.0)
-        return (weight * self.task(logits, y)).mean()
+        return (weight * losses_of(self.task, logits, y)).mean()
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         known_groups(data)
@@ -159,7 +159,7 @@ class GroupDRO(Objective):
             raise ConfigError("`groups` must be given, or `start` be called, before the loop.")
         if group.is_floating_point():
             raise InputError("`group` must be codes (n,): GroupDRO weighs groups of whole rows.")
-        losses = self.task(logits, y)
+        losses = losses_of(self.task, logits, y)
         group = codes_of(group, cells // 2 if self.by_label else cells)
         code = group * 2 + y.long() if self.by_label else group
         code = torch.where(group < 0, cells, code)
