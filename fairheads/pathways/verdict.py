@@ -147,7 +147,9 @@ def judge(case: Case, *, alpha: float = 0.05, rule: Rule = RULE) -> PathwayRepor
     """The verdict on one case at level ``alpha`` by a rule, with its evidence.
 
     An intersection-union test: margin, twins, retention and checks must each hold at level ``alpha``, so the chance of
-    a false head is at most ``alpha`` as far as each condition keeps its level.
+    a false head is at most ``alpha`` as far as each condition keeps its level. What is tested is whether the network
+    departs, along what tells the groups apart at equal merit, from the best readout of the label. Where merit alone
+    tells them apart, giving some of it less weight does so too, and is no other function than a head that reads it.
     """
     if case.untestable is not None:
         return untestable_report(case, case.untestable, alpha)

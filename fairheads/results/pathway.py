@@ -43,8 +43,8 @@ _HEADS = (
 
 MEANING: dict[str, str] = {
     "compensating_head": (
-        "at equal merit the network raises the group with fewer favourable labels because of its own internal estimate"
-        " of the group: a second head"
+        "at equal merit the network raises the group with fewer favourable labels by what tells the groups apart inside"
+        " it, its internal estimate of the group: a second head"
     ),
     "consistent_with_compensating_head": (
         "the interventions look like a second head, but without matched twins this cannot be told from an ordinary "
