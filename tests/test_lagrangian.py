@@ -20,8 +20,9 @@ from fairheads.constraints import (
     wasserstein,
 )
 from fairheads.data import Dataset
+from fairheads.errors import FairheadsWarning
 from fairheads.nets import MLP
-from fairheads.training import Lagrangian, binary_cross_entropy, squared_error, train
+from fairheads.training import GroupDRO, Lagrangian, Objective, binary_cross_entropy, squared_error, train
 
 MEANS = demographic_parity(link="identity")
 
@@ -235,6 +236,55 @@ def test_in_eval_mode_multipliers_stay() -> None:
     objective(-LOGITS, Y, GROUP)
     objective.step()
     assert torch.equal(objective.multipliers, before) and before.any()
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.8])
+def test_while_gradients_are_off_nothing_moves(memory: float) -> None:
+    objective = Lagrangian(demographic_parity(groups=2, memory=memory), 0.1)
+    for rows in (LOGITS, -LOGITS):
+        objective(rows, Y, GROUP)
+    before = copy.deepcopy(objective.state_dict())
+    with torch.no_grad():
+        seen = objective(3 - LOGITS, Y, GROUP)
+    after = objective.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before) and seen.isfinite()
+    objective(3 - LOGITS, Y, GROUP)
+    assert not torch.equal(objective.state_dict()["_seen"], before["_seen"]), "the positive control is off"
+
+
+@pytest.mark.parametrize("made", [lambda: Lagrangian(demographic_parity(), 0.1), lambda: GroupDRO(1.0, groups=2)])
+def test_what_waits_for_the_step_is_part_of_the_state(made: Callable[[], Objective]) -> None:
+    """Between two of the batches whose gradients one step takes."""
+    through, other = made(), made()
+    for logits in (LOGITS, 2 - LOGITS, LOGITS / 2):
+        through(logits, Y, GROUP)
+    through.step()
+    for logits in (LOGITS, 2 - LOGITS):
+        other(logits, Y, GROUP)
+    resumed = made()
+    resumed.load_state_dict(other.state_dict())
+    resumed(LOGITS / 2, Y, GROUP)
+    resumed.step()
+    assert all(torch.equal(a, b) for a, b in zip(through.buffers(), resumed.buffers(), strict=True))
+    # State from before what waits was part of it, into an objective for which something does.
+    old = {key: values for key, values in through.state_dict().items() if key not in ("_seen", "_calls")}
+    other.load_state_dict(old)
+    other.step()
+    assert all(torch.equal(a, b) for a, b in zip(through.buffers(), other.buffers(), strict=True))
+
+
+@pytest.mark.parametrize("made", [lambda: Lagrangian(demographic_parity(), 0.1), lambda: GroupDRO(1.0, groups=2)])
+def test_a_step_that_is_forgotten_is_warned_of_once(made: Callable[[], Objective]) -> None:
+    objective = made()
+    for _ in range(150):
+        objective(LOGITS, Y, GROUP)
+        objective.step()
+    for _ in range(99):
+        objective(LOGITS, Y, GROUP)
+    with pytest.warns(FairheadsWarning, match=r"has seen 100 batches without a step .*: call `objective.step\(\)`"):
+        objective(LOGITS, Y, GROUP)
+    for _ in range(150):
+        objective(LOGITS, Y, GROUP)
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.9])

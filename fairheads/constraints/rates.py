@@ -93,10 +93,11 @@ class RateConstraint(Constraint):
     def forward(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
         # The gradient is written out down to what autograd has to know: the logits, or the softmax above them.
         known = self.scores(logits) if self.favourable is not None else logits
+        learns = self.learns
         with torch.no_grad():
             scores = known if self.favourable is not None else self.scores(logits)
             cells = self.assignment(y, group, strata, scores)
-            sums = self._remembering(self._sums((scores,), cells))
+            sums = self._remembering(self._sums((scores,), cells), learns)
             few: Array = sums.numpy() if sums.is_cpu and not torch.compiler.is_compiling() else sums
             levels = self._levels(few)
             value, slope = penalties.penalty(levels.value, levels.defined, self.kind, self.tolerance, self.smoothing)
@@ -138,10 +139,10 @@ class RateConstraint(Constraint):
         Shape (2, statistics * strata, groups): above, then below. None exceeds 0 exactly when no two groups differ by
         more than ``tolerance``.
         """
-        scores, decisions = self.scores(logits), self.decisions(logits)
+        scores, decisions, learns = self.scores(logits), self.decisions(logits), self.learns
         with torch.no_grad():
             cells = self.assignment(y, group, strata, scores)
-            sums = self._remembering(self._sums((scores, decisions), cells))
+            sums = self._remembering(self._sums((scores, decisions), cells), learns)
             levels, hard = self._levels(sums[::2]), self._levels(sums[1:])
         soft = AtLevels.apply(scores, levels, cells)  # type: ignore[no-untyped-call]
         return Violations(
@@ -166,9 +167,9 @@ class RateConstraint(Constraint):
             self._most_groups = max(self._most_groups, self._cells.shape[1] // self.blocks)
         return super()._count(group)
 
-    def _remembering(self, sums: Tensor) -> Tensor:
-        """In training mode with memory the running mean over batches, which takes ``sums`` in; else ``sums``."""
-        if self.memory == 0 or not self.training:
+    def _remembering(self, sums: Tensor, learns: bool) -> Tensor:
+        """Where it ``learns``, with memory the running mean over batches, which takes ``sums`` in; else ``sums``."""
+        if self.memory == 0 or not learns:
             return sums
         self._cells = self.memory * self._remembered(sums) + sums
         self._batches = self.memory * self._batches.to(sums) + 1

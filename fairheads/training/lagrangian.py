@@ -64,8 +64,13 @@ class Lagrangian(Constrained):
     0.05
     """
 
-    growing = ("multipliers",)
+    growing = ("multipliers", "_seen")
+    passing = ("_seen", "_calls")
     multipliers: Tensor
+    _seen: Tensor
+    """Sum of the violations of the batches since the last step."""
+    _calls: Tensor
+    """Their number."""
 
     def __init__(
         self,
@@ -81,24 +86,27 @@ class Lagrangian(Constrained):
             raise ConfigError(f"`rate` must be above 0 and finite, got {rate}.")
         self.tolerance, self.rate, self.damping = weight_of(tolerance, "tolerance"), rate, weight_of(damping, "damping")
         self.register_buffer("multipliers", torch.zeros(0))
-        self._seen: list[Tensor] = []
+        self.register_buffer("_seen", torch.zeros(0))
+        self.register_buffer("_calls", torch.zeros((), dtype=torch.int64))
 
     def constraint_loss(self, logits: Tensor, y: Tensor, group: Tensor, strata: Tensor | None = None) -> Tensor:
         found = self.constraint.violations(logits, y, group, strata, tolerance=self.tolerance)
         multipliers = _padded(self.multipliers, found.hard)
         pull = (multipliers[..., : found.hard.shape[-1]] + self.damping * found.hard).clamp_(min=0)
-        if self.training:
+        if self.learns:
             self.multipliers = multipliers
-            self._seen.append(found.hard)
+            seen = _padded(self._seen, found.hard)
+            self._seen, self._calls = seen + _padded(found.hard, seen), self._calls + 1
+            self.wait_for_step()
         return (pull * found.soft).sum()
 
     def step(self) -> None:
         """Move the multipliers by the violations of the batches since the last step (their mean)."""
-        if self._seen:
-            seen = [_padded(hard, self.multipliers) for hard in self._seen]
-            broken = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
+        if self._seen.numel():
+            broken = _padded(self._seen, self.multipliers) / self._calls
             self.multipliers = (self.multipliers + self.rate * broken).clamp_(min=0)
-            self._seen.clear()
+            self._seen, self._calls = self._seen.new_zeros(0), torch.zeros_like(self._calls)
+            self._waiting = 0
 
     @property
     def price(self) -> Tensor:

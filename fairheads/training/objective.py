@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from fairheads.constraints import Constraint, Growing
 from fairheads.data import Dataset, Stream
-from fairheads.errors import ConfigError, InputError
+from fairheads.errors import ConfigError, FairheadsWarning, InputError
 from fairheads.training.tasks import Task, binary_cross_entropy, losses_of, task_name
+
+FORGOTTEN = 100
+"""Batches between two steps that are more than anybody accumulates gradients over."""
 
 
 class Objective(Growing):
@@ -25,7 +29,7 @@ class Objective(Growing):
 
     Its state (multipliers, weights of groups, running counts) is in ``state_dict()`` and belongs into checkpoints. An
     objective with parameters (`Adversarial`) needs them in the optimiser beside those of the network. In ``eval()``
-    mode a call changes no state.
+    mode, and while gradients are off (``torch.no_grad()``), a call changes no state.
 
     Parameters
     ----------
@@ -34,6 +38,8 @@ class Objective(Growing):
         `squared_error` of `fairheads.training`, or the caller's own, such as torch's with ``reduction="none"``.
     """
 
+    _waiting = 0
+    """Calls since the last step whose batches wait for it."""
     outputs: int | None
     """Width of the network's output; None where the task decides, or the data that are not known before `start`."""
 
@@ -52,6 +58,19 @@ class Objective(Growing):
 
     def step(self) -> None:
         """What follows the optimiser's step."""
+
+    def wait_for_step(self) -> None:
+        """Count a batch that the next `step` takes in, and warn where the step seems to be forgotten."""
+        if torch.compiler.is_compiling():  # which would compile anew for every count
+            return
+        self._waiting += 1
+        if self._waiting == FORGOTTEN:
+            warnings.warn(
+                f"{type(self).__name__} has seen {FORGOTTEN} batches without a step and learns nothing from them: call"
+                " `objective.step()` after `optimizer.step()`.",
+                FairheadsWarning,
+                stacklevel=2,
+            )
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         """Learn what there is to learn from the training rows; returns the rows to train on."""

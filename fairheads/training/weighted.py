@@ -128,8 +128,11 @@ class GroupDRO(Objective):
     tensor([0.3300, 0.6700])
     """
 
-    growing = ("log_shares",)
+    growing = ("log_shares", "_seen")
+    passing = ("_seen",)
     log_shares: Tensor
+    _seen: Tensor
+    """Sums of losses and rows of every group since the last step, (2, groups)."""
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class GroupDRO(Objective):
             raise ConfigError(f"`rate` must be at least 0 and finite, got {rate}.")
         self.rate, self.by_label = rate, by_label
         self.register_buffer("log_shares", torch.zeros(0))
-        self._seen: Tensor | None = None
+        self.register_buffer("_seen", torch.zeros(0))
         if groups is not None:
             self._size(groups)
 
@@ -165,18 +168,20 @@ class GroupDRO(Objective):
         code = torch.where(group < 0, cells, code)
         total = joined_with_gradient(losses.new_zeros(cells + 1).index_add(0, code, losses)[:cells])
         rows = joined_sum(losses.new_zeros(cells + 1).index_add_(0, code, torch.ones_like(losses))[:cells])
-        if self.training:
+        if self.learns:
             sums = torch.stack([total.detach(), rows])
-            self._seen = sums if self._seen is None else self._seen + sums
+            self._seen = self._seen + sums if self._seen.numel() else sums
+            self.wait_for_step()
         means = total / rows.clamp(min=1)
         return self.shares.to(means) @ means
 
     def step(self) -> None:
         """Multiply the weights by the losses since the last step; a group that had no rows keeps its own."""
-        if self._seen is not None:
+        if self._seen.numel():
             means = self._seen[0] / self._seen[1].clamp(min=1)
             self.log_shares = (self.log_shares + self.rate * means).log_softmax(0)
-            self._seen = None
+            self._seen = self._seen.new_zeros(0)
+            self._waiting = 0
 
     def start(self, net: nn.Module, data: Dataset | Stream) -> Dataset | Stream:
         self._size(known_groups(data))
