@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fairheads.activations import Layer, Place, TorchNetwork
 from fairheads.data import Dataset
@@ -17,6 +19,8 @@ from fairheads.nets import MLP
 
 Array = NDArray[np.float32]
 ROWS = 12
+SPECTRAL = "0.parametrizations.weight.0._u"
+"""The buffer that every look at the weights moves, in training."""
 
 
 class Block(nn.Module):
@@ -384,6 +388,64 @@ def test_layers_that_reach_no_output_are_left_out_by_default() -> None:
     assert [layer.name for layer in network.survey(table(), ["aside"])] == ["aside"]
     with pytest.raises(InputError, match="layer 'never' is called never in a pass"):
         network.survey(table(), ["never"])
+
+
+class Functional(nn.Module):
+    """Activations that are functions, and parts that were registered in another order than they are called in."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.out = nn.Linear(6, 1)
+        if kind == "convolutions":
+            self.second, self.first = nn.Conv1d(9, 8, 2), nn.Conv1d(7, 9, 3)
+            self.between = nn.Linear(8, 6)
+        elif kind == "cell":
+            self.cell = nn.LSTMCell(5, 6)
+        else:
+            self.second, self.first = nn.Linear(7, 6), nn.Linear(5, 7)
+            self.aside = nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> object:
+        if self.kind == "convolutions":
+            h = functional.relu(self.second(functional.relu(self.first(x)))).mean(-1)
+            return self.out(functional.relu(self.between(h)))
+        if self.kind == "cell":
+            state = None
+            for step in x.unbind(1)[:2]:
+                state = self.cell(step, state)
+            return self.out(state[0])[:, 0]
+        h = functional.relu(self.second(functional.relu(self.first(x))))
+        logits = self.out(h)
+        if self.kind == "aside":  # what is called after the head, and returned beside the logits
+            return {"aside": self.aside(h), "logits": logits.squeeze(-1)}
+        return torch.sigmoid(logits) if self.kind == "sigmoid" else logits
+
+
+FUNCTIONAL = {
+    "linear": ["first", "second"],
+    "aside": ["first", "second"],
+    "sigmoid": ["first", "second"],
+    "convolutions": ["first", "second", "between"],
+    "cell": ["cell#1[0]", "cell#2[0]"],
+}
+
+
+@pytest.mark.parametrize("kind", FUNCTIONAL)
+def test_of_a_network_in_functional_style_all_but_the_head_is_looked_at_in_the_order_of_calls(kind: str) -> None:
+    net, inputs = Functional(kind), sequences() if kind in ("convolutions", "cell") else table()
+    assert [layer.name for layer in TorchNetwork(net).survey(inputs)] == FUNCTIONAL[kind]
+    if kind == "linear":
+        exported = torch.export.export(net, (torch.tensor(inputs["x"]),), dynamic_shapes=({0: torch.export.Dim("n")},))
+        assert [layer.name for layer in TorchNetwork(exported).survey(inputs)] == FUNCTIONAL[kind]
+
+
+def test_looking_into_a_network_does_not_move_what_its_weights_are_made_of() -> None:
+    net = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(5, 6)), nn.ReLU(), nn.Linear(6, 1))
+    before = copy.deepcopy(net.state_dict())
+    TorchNetwork(net).survey(table())
+    assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
+    assert net[0].weight is not None and not torch.equal(net.state_dict()[SPECTRAL], before[SPECTRAL])
 
 
 def test_of_several_classes_the_favourable_one_is_scored_against_the_largest_other() -> None:

@@ -708,6 +708,21 @@ def test_another_layer_can_be_named() -> None:
     assert first.groups[0].retention == last.groups[0].retention
 
 
+class HeadFirst(nn.Module):
+    """A perceptron whose activations are functions, and whose head was registered before the rest."""
+
+    def __init__(self, net: MLP) -> None:
+        super().__init__()
+        self.head, (self.first, _, self.last, _) = net.head, net.backbone
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.last(torch.relu(self.first(x)))))
+
+
+def test_the_layer_is_the_last_that_is_called_whatever_was_registered_last() -> None:
+    assert read(HeadFirst(trained())).layer == "last"
+
+
 def test_a_stream_is_watched_by_a_sample_of_its_rows() -> None:
     rows = synthetic(6000)
     stream = Stream(rows, group_names=rows.group_names)

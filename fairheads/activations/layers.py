@@ -145,8 +145,8 @@ def width_of(module: nn.Module) -> tuple[int, bool] | None:
             if is_one_of(module, (kind,)):
                 width = getattr(module, name, None)
                 width = width[-1] if isinstance(width, tuple) else width
-                weight = getattr(module, "weight", None)  # what an exported module has left
-                if width is None and isinstance(weight, Tensor):
+                # What an exported module has left. Of others it may be made anew on each look, and change the module.
+                if width is None and isinstance(weight := getattr(module, "weight", None), Tensor):
                     width = weight.shape[1 if kind is nn.Embedding else 0]
                 return None if width is None else (int(width), first)
     return None

@@ -20,7 +20,7 @@ from fairheads.activations.layers import Layer, refuse_other_shape
 from fairheads.activations.outcome import Outcome
 from fairheads.activations.pieces import Index, Pieces, joined
 from fairheads.activations.places import Place, find_layer
-from fairheads.activations.survey import Survey, default_layers, default_modules
+from fairheads.activations.survey import Survey, default_layers, default_modules, in_functional_style
 from fairheads.errors import ConfigError, InputError
 from fairheads.nets import TwoHeadNet, logits_of
 
@@ -79,8 +79,9 @@ class TorchNetwork:
     layers : sequence of str, optional
         The layers to look at, by torch's dotted paths; see `Place` for modules that are called several times or return
         several tensors. By default the blocks of a network of repeated blocks, else the activation functions (ReLU,
-        GELU, Tanh ...) and recurrent layers that are modules, else every linear layer but the last. A network without
-        hidden layers has none, and no pathway to test.
+        GELU, Tanh ...) and recurrent layers that are modules, else (where those are functions) every linear and
+        convolutional layer and recurrent cell, in the order of their calls, but the one that gives the output. A
+        network without hidden layers has none, and no pathway to test.
     favourable : int, optional
         The favourable class, where there is a logit for each: the score is its logit minus the largest other one, above
         0 where it is predicted.
@@ -161,7 +162,15 @@ class TorchNetwork:
         )
 
     def layers(self) -> tuple[str, ...]:
-        return default_modules(self.module) if self._given is None else self._given
+        if self._given is not None:
+            return self._given
+        names = default_modules(self.module)
+        return names[:-1] if self.in_functional_style else names
+
+    @property
+    def in_functional_style(self) -> bool:
+        """Whether only `survey` tells the order of the layers; that of `layers` is then the one of registration."""
+        return self._given is None and in_functional_style(self.module)
 
     def survey(self, inputs: Mapping[str, Array], layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
         names = self._given if layers is None else tuple(layers)
@@ -181,8 +190,7 @@ class TorchNetwork:
             with self.edit(layer.name, push):
                 return not np.array_equal(self.forward(some), base, equal_nan=True)
 
-        modules = self.layers()
-        return default_layers(self._surveyed(inputs, modules), modules, reaches)
+        return default_layers(self._surveyed(inputs, default_modules(self.module)), self.module, reaches)
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
         self._learn(inputs, self._open)
@@ -288,7 +296,11 @@ class TorchNetwork:
         self._surveying = True
         try:
             fixed = self.pieces.size
-            return Survey(self.module, modules, lambda n: self._run(_rows(inputs, fixed or n)), self._axes, fixed)
+
+            def run(rows: int) -> Tensor:
+                return logits_of(self._run(_rows(inputs, fixed or rows)))
+
+            return Survey(self.module, modules, run, self._axes, fixed)
         finally:
             self._surveying = False
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fairheads.activations.layers import Layer, is_one_of, kind_of, layer_of, width_of
 from fairheads.activations.places import Path, Place, find_layer, float_tensors
@@ -33,18 +33,26 @@ _ACTIVE = (
 )
 
 
+_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNCellBase)
+
+
 def default_modules(module: nn.Module) -> tuple[str, ...]:
     """Names of the modules whose outputs an audit looks at by default, in the order of registration.
 
     Of a network of repeated blocks (a residual network, a transformer) the blocks; else the activation functions and
-    recurrent layers that are modules; else the linear layers but the last.
+    recurrent layers that are modules; else the linear and convolutional layers and recurrent cells, among them the one
+    that gives the output, which `default_layers` leaves out.
     """
-    named = [(name, part) for name, part in module.named_modules() if name]
-    blocks = _blocks(module)
-    if blocks:
-        return blocks
-    active = tuple(name for name, part in named if is_one_of(part, _ACTIVE))
-    return active or tuple(name for name, part in named if is_one_of(part, (nn.Linear,)))[:-1]
+    return _blocks(module) or _named(module, _ACTIVE) or _named(module, _WEIGHTED)
+
+
+def in_functional_style(module: nn.Module) -> bool:
+    """Whether no default module is an activation or a block, so that only a pass shows which comes last."""
+    return all(is_one_of(find_layer(module, name), _WEIGHTED) for name in default_modules(module))
+
+
+def _named(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[str, ...]:
+    return tuple(name for name, part in module.named_modules() if name and is_one_of(part, kinds))
 
 
 def _blocks(module: nn.Module) -> tuple[str, ...]:
@@ -73,6 +81,8 @@ class _Seen:
     call: int
     shapes: Mapping[Path, torch.Size]
     hint: tuple[int, bool] | None
+    ends: bool = False
+    """Whether the network returns it."""
 
 
 class Survey:
@@ -84,7 +94,7 @@ class Survey:
     modules : sequence of str
         Dotted paths.
     run : callable
-        Takes a number of rows and runs so many through the module.
+        Takes a number of rows, runs so many through the module and returns its logits.
     axes : mapping of str to int
         Axes of the units by dotted path, where they are known.
     fixed : int, optional
@@ -95,7 +105,7 @@ class Survey:
         self,
         module: nn.Module,
         modules: Sequence[str],
-        run: Callable[[int], object],
+        run: Callable[[int], Tensor],
         axes: Mapping[str, int],
         fixed: int | None = None,
     ) -> None:
@@ -110,6 +120,11 @@ class Survey:
             for seen in self._two
             if seen.module in modules
         )
+
+    def head(self, places: Sequence[Place]) -> Place | None:
+        """The place among these that the logits are taken from; where they are none's own, the last one called."""
+        ends = [place for place in places if self._seen(place, self._two).ends]
+        return next(reversed(ends or places), None)
 
     def paths(self, place: Place) -> tuple[Path, ...]:
         """Keys of all tensors of floats at a place, whatever its own."""
@@ -140,9 +155,10 @@ class Survey:
 
 
 def _watched(
-    module: nn.Module, modules: Sequence[str], run: Callable[[int], object], rows: int, fixed: int | None
+    module: nn.Module, modules: Sequence[str], run: Callable[[int], Tensor], rows: int, fixed: int | None
 ) -> list[_Seen]:
     seen: list[_Seen] = []
+    made: list[list[Tensor]] = []  # kept while the pass runs, or another tensor would come to lie in their place
     hint: tuple[int, bool] | None = None
 
     def shaped(shape: torch.Size) -> torch.Size:
@@ -158,7 +174,9 @@ def _watched(
     def seeing(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             call = 1 + sum(each.module == name for each in seen)
-            shapes = {path: shaped(tensor.shape) for path, tensor in float_tensors(output)}
+            tensors = dict(float_tensors(output))
+            made.append(list(tensors.values()))
+            shapes = {path: shaped(tensor.shape) for path, tensor in tensors.items()}
             seen.append(_Seen(name, call, shapes, hint))
 
         return hook
@@ -170,20 +188,27 @@ def _watched(
                 handles.callback(part.register_forward_hook(hinting(width)).remove)
         for name in dict.fromkeys(modules):
             handles.callback(find_layer(module, name).register_forward_hook(seeing(name)).remove)
-        run(rows)
-    return seen
+        memory = run(rows).untyped_storage().data_ptr()
+    return [
+        replace(each, ends=any(tensor.untyped_storage().data_ptr() == memory for tensor in tensors))
+        for each, tensors in zip(seen, made, strict=True)
+    ]
 
 
-def default_layers(survey: Survey, modules: Sequence[str], reaches: Callable[[Layer], bool]) -> tuple[Layer, ...]:
+def default_layers(survey: Survey, module: nn.Module, reaches: Callable[[Layer], bool]) -> tuple[Layer, ...]:
     """The layers at the default modules in the order of a pass: every call of each, of several tensors the first that
     reaches the output.
 
     Left out are modules that a pass never calls, those that give no units, and layers that change nothing in the output
-    while others do.
+    while others do; of linear and convolutional layers and recurrent cells the one that gives the output.
     """
     found: list[Layer] = []
     idle: list[Layer] = []
-    for place in survey.places(modules):
+    places = survey.places(default_modules(module))
+    head = survey.head(places) if in_functional_style(module) else None
+    for place in places:
+        if place == head:
+            continue
         paths = survey.paths(place)
         offered = [place] if len(paths) < 2 else [Place(place.module, place.call, path) for path in paths]
         layers = [layer for each in offered if (layer := _tried(survey, each)) is not None]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 from torch import nn
 
-from fairheads.activations import Network, as_network
+from fairheads.activations import Network, TorchNetwork, as_network
 from fairheads.data import Dataset
 from fairheads.errors import InputError
 from fairheads.metrics import weighted_rate_interval, wilson
@@ -62,8 +62,7 @@ class Measure:
             If the network returns probabilities.
         """
         network = as_network(net) if self.layer is None else as_network(net, layers=[self.layer])
-        offered = network.layers() if self.layer is None else (self.layer,)
-        layer = offered[-1] if offered else ""
+        layer = self._layer(network)
         score, h = self._forward(network, layer)
         if not np.isfinite(score).all() or not np.isfinite(h).all():
             return self._undefined(step, layer, "the network's numbers are not finite")
@@ -76,6 +75,13 @@ class Measure:
         margin = np.inf if self.margin is None else self.margin
         alerts = tuple(g.group for g in groups if g.orientation and g.effect.low is not None and g.effect.low > margin)
         return Reading(step=step, layer=layer, accuracy=accuracy(self.watched, score), groups=groups, alerts=alerts)
+
+    def _layer(self, network: Network) -> str:
+        """The last layer that is looked at, or "" where there is none."""
+        names = network.layers()
+        if isinstance(network, TorchNetwork) and network.in_functional_style:
+            names = tuple(layer.name for layer in network.survey(self.watched.batches[0].inputs))
+        return names[-1] if names else ""
 
     def _forward(self, network: Network, layer: str) -> tuple[Floats, Singles]:
         """Score (n,) of every watched row, and the layer's units (n, d); no units where there is no layer."""
