@@ -290,3 +290,11 @@ def test_a_selftest_opens_the_same_files(in_folder: Path, rows: Dataset) -> None
     np.testing.assert_allclose(given.network(None).forward(inputs), TorchNetwork(small()).forward(inputs), atol=1e-5)
     with pytest.raises(ConfigError, match="in which heads can be planted, got an exported graph"):
         given_networks(in_folder / "net.pt2", [*nets[:2], in_folder / "twin.pt2"], other, None)
+
+
+def test_rows_that_were_copied_are_told_and_those_that_are_alike_now_and_then_are_not() -> None:
+    data, net = synthetic(300, seed=3), MLP(8, hidden=(6,), seed=1)
+    list(net.parameters())[-2].data.mul_(9)  # logits of both signs
+    assert audit(net, data, details=False).notes == ()
+    (note,) = audit(net, data.take(np.tile(np.arange(300), 2)), details=False).notes
+    assert note.startswith("100% of the rows equal another one")

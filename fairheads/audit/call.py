@@ -9,7 +9,7 @@ from fairheads.activations import Outcome, as_network, one_thread
 from fairheads.audit.beside import twins_of
 from fairheads.audit.counting import Kept, counted
 from fairheads.audit.opening import Model, Net, Opening, listed, net_of, recorded
-from fairheads.audit.told import data_info, digest_of, model_info, scoring, versions
+from fairheads.audit.told import data_info, digest_of, model_info, repeated, scoring, versions
 from fairheads.data import Dataset, RowRecord, Stream, refuse_other_rows
 from fairheads.models import Bundle
 from fairheads.models.running import running
@@ -139,7 +139,7 @@ def audit(
         versions=versions(network),
         disparity=disparity,
         pathways=pathways,
-        notes=(*notes, *scoring(network, counts.clipped, counts.n)),
+        notes=(*notes, *scoring(network, counts.clipped, counts.n), *repeated(rows)),
     )
 
 

@@ -13,6 +13,10 @@ from fairheads.data import Dataset, RowRecord, Stream
 from fairheads.models import Bundle, weights_digest
 from fairheads.results import DataInfo, DisparityReport, GroupShare, ModelInfo, Number
 
+REPEATED = 0.5
+"""Share of rows that equal another one above which the report says so. Tables of few columns have many by chance: of
+Adult's test rows a tenth."""
+
 
 def scoring(network: Network, clipped: int, n: int) -> list[str]:
     """How outputs became scores, where they are no logits, as lines of the report."""
@@ -21,6 +25,16 @@ def scoring(network: Network, clipped: int, n: int) -> list[str]:
     if clipped:
         said.append(f"{clipped:,} of the {n:,} rows have a probability without a logit, and the nearest that has one.")
     return said
+
+
+def repeated(rows: RowRecord) -> list[str]:
+    """That most rows equal another one, as a line of the report: intervals take rows for different people."""
+    if rows.expected_share <= REPEATED:
+        return []
+    return [
+        f"{rows.expected_share:.0%} of the rows equal another one in inputs, label and group. Where these are the same"
+        " people, keep one row of each: intervals take rows for different people, and are too narrow."
+    ]
 
 
 def digest_of(network: Network) -> str:
