@@ -44,7 +44,7 @@ FEWEST = 5
 """Merges with the smallest gaps whose intervals hold together whatever gap is asked for."""
 
 ROUNDS = 10
-"""Of the search for the smallest gap: a wider one compares more merges, which asks for a little more."""
+"""Of the search for the smallest gap that can be had."""
 
 Size = Callable[[Ints], Floats]
 """The gap, or its bound, from counts (c, G, 2)."""
@@ -93,41 +93,6 @@ class Frontier(ShownFront):
     search: Relaxed | None = None
     starts: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
-    @property
-    def b(self) -> Floats:
-        """Slopes of the group outputs."""
-        return self.slopes[:, 0] if self.slopes.shape[1] == 1 else self.slopes
-
-    @property
-    def selected(self) -> Ints:
-        """Rows of each group that a candidate selects, (c, groups)."""
-        return np.asarray(self.counts[:, : self.criteria.groups].sum(-1), np.int64)
-
-    @property
-    def group_sizes(self) -> Ints:
-        """Rows of each group."""
-        return np.asarray(self.criteria.totals[: self.criteria.groups].sum(-1), np.int64)
-
-    @property
-    def accuracy(self) -> Floats:
-        """Share of right decisions, (c,)."""
-        return self.criteria.accuracy(self.counts)
-
-    @property
-    def objective(self) -> Floats:
-        """What was maximised, (c,)."""
-        return self.criteria.objective(self.counts)
-
-    @property
-    def gap(self) -> Floats:
-        """The gap, (c,): signed for two groups, group 1 minus group 0."""
-        return self.criteria.gap(self.counts)
-
-    @property
-    def selection_rate(self) -> Floats:
-        """Share of all rows that are selected, (c,)."""
-        return self.criteria.selection(self.counts)
-
     def alone(self) -> Coefficients:
         """The task head as it is: b = 0, t = 0."""
         none = np.zeros(self.slopes.shape[1])
@@ -163,17 +128,19 @@ class Frontier(ShownFront):
                 raise ConfigError(f"`{name}` must be a number, got {value!r}.")
         if max_gap is None or not 0 <= max_gap <= 1 or (confidence is not None and not 0.5 <= confidence < 1):
             raise ConfigError(f"`max_gap` must lie in [0, 1] and `confidence` in [.5, 1), got {max_gap}, {confidence}.")
-        if confidence is None:
-            return self._point(max_gap)
-        return self._sure(max_gap, confidence)
+        return self._point(max_gap) if confidence is None else self._sure(max_gap, confidence)
 
     def _point(self, max_gap: float) -> Coefficients:
+        chosen, _, kept = self._searched(max_gap)
+        if not kept:
+            raise self._refusal(max_gap, None, lambda limit: self._searched(limit)[1])
+        return self._coefficients(chosen)
+
+    def _searched(self, max_gap: float) -> tuple[Merge, float, bool]:
         merges = self._nearby(max_gap)
         if not self.complete:
             merges = [self._polished(merge, self.criteria.size, max_gap) for merge in merges]
-            merges += self._found
-        chosen, _ = self._chosen(merges, self.criteria.size, max_gap, None)
-        return self._coefficients(chosen)
+        return self._chosen(merges, self.criteria.size, max_gap)
 
     def _sure(self, max_gap: float, confidence: float) -> Coefficients:
         within, eligible = self._joint(confidence, max_gap)
@@ -193,20 +160,16 @@ class Frontier(ShownFront):
             margin = float(sizes.min() - self.criteria.size(tightest.selected[None])[0])
             starts = [*merges[: self._few], *self._smooth(max(max_gap - margin, 0.0))]
             merges += [self._polished(start, quick, max_gap) for start in starts]
-        chosen, size = self._chosen(merges, bound, max_gap, confidence)
+        chosen, size, kept = self._chosen(merges, bound, max_gap)
+        if not kept:
+            raise self._refusal(max_gap, confidence, lambda limit: self._bounded(limit, confidence))
         return replace(self._coefficients(chosen), bound=size, confidence=confidence)
 
-    def _smallest(self, max_gap: float, confidence: float) -> float:
-        """The smallest gap that a merge can be held to: what is asked for decides which are compared."""
-        limit = max_gap
-        for _ in range(ROUNDS):
-            within, eligible = self._joint(confidence, limit)
-            order = np.argsort(self.criteria.bound(eligible.counts, within, quick=True))[:MOST]
-            least = _up(float(self.criteria.bound(eligible.counts[order], within, quick=False).min()))
-            if least <= limit:
-                break
-            limit = least
-        return limit
+    def _bounded(self, max_gap: float, confidence: float) -> float:
+        """The smallest bound among the merges that are compared for a gap."""
+        within, eligible = self._joint(confidence, max_gap)
+        order = np.argsort(self.criteria.bound(eligible.counts, within, quick=True))[:MOST]
+        return float(self.criteria.bound(eligible.counts[order], within, quick=False).min())
 
     def _joint(self, confidence: float, max_gap: float) -> tuple[float, Candidates]:
         """The merges that may be chosen for a gap, and the confidence of single intervals that gives all of them
@@ -219,10 +182,8 @@ class Frontier(ShownFront):
         if known not in self._confidences:
             rng = np.random.default_rng(self.seed)
             wide, criteria = self._wide, self.criteria
-            single, objective = (
-                criteria.bound(wide.counts, 2 * confidence - 1, quick=True),
-                criteria.objective(wide.counts),
-            )
+            single = criteria.bound(wide.counts, 2 * confidence - 1, quick=True)
+            objective = criteria.objective(wide.counts)
             keeps = np.flatnonzero(single <= max(max_gap, float(single.min()) + TINY))
             best = int(keeps[objective[keeps].argmax()])
             near = keeps[objective[keeps] >= objective[best] - LIKE * criteria.noise(wide.counts[best])]
@@ -252,11 +213,6 @@ class Frontier(ShownFront):
         return STARTS if self.search is None or len(self.heads) <= SMALL else 1
 
     @cached_property
-    def _found(self) -> list[Merge]:
-        """What earlier searches without a confidence ended with."""
-        return []
-
-    @cached_property
     def _confidences(self) -> dict[tuple[float, float], tuple[float, Candidates]]:
         return {}
 
@@ -280,27 +236,28 @@ class Frontier(ShownFront):
         steps = STEPS * max(1, self.slopes.shape[1] - 2)
         return polished(self.heads, start, self.criteria, excess, np.random.default_rng(self.seed), steps=steps)
 
-    def _chosen(
-        self, merges: Sequence[Merge], size: Size, max_gap: float, confidence: float | None
-    ) -> tuple[Merge, float]:
-        """The merge with the best objective that keeps the gap, and its size."""
+    def _chosen(self, merges: Sequence[Merge], size: Size, max_gap: float) -> tuple[Merge, float, bool]:
+        """The merge with the best objective that keeps the gap, else the nearest; its size; whether it keeps it."""
         counts = np.stack([merge.selected for merge in merges])
         sizes = size(counts)
         over = self.criteria.excess(counts, sizes, max_gap)
         best = int(np.lexsort((sizes, -self.criteria.objective(counts), over))[0])
-        if confidence is None:
-            self._found.append(merges[best])
-        if over[best] > 0:
-            sure = (
-                "" if confidence is None else f" with confidence {confidence:g}, which takes more rows or a wider gap"
-            )
-            least = _up(float(sizes[best])) if confidence is None else self._smallest(max_gap, confidence)
-            floors = " and the `minimum_rates`" if self.criteria.floors else ""
-            raise InputError(
-                f"no merge keeps the gap at or below {max_gap:g}{floors} on {int(self.criteria.rows)} validation"
-                f" rows{sure}; the smallest that can be had is {least:.4f}."
-            )
-        return merges[best], float(sizes[best])
+        return merges[best], float(sizes[best]), bool(over[best] == 0)
+
+    def _refusal(self, max_gap: float, confidence: float | None, least: Callable[[float], float]) -> InputError:
+        """Names the smallest gap that can be had: a search for another gap finds others, so it is asked for too."""
+        limit = max_gap
+        for _ in range(ROUNDS):
+            found = _up(least(limit))
+            if found <= limit:
+                break
+            limit = found
+        sure = "" if confidence is None else f" with confidence {confidence:g}, which takes more rows or a wider gap"
+        floors = " and the `minimum_rates`" if self.criteria.floors else ""
+        return InputError(
+            f"no merge keeps the gap at or below {max_gap:g}{floors} on {int(self.criteria.rows)} validation"
+            f" rows{sure}; the smallest that can be had is {limit:.4f}."
+        )
 
     def _plain(self, merge: Merge) -> Merge:
         """The same merge with slopes around 0, where the outputs of a row add up to the same in all rows.

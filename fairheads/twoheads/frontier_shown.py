@@ -1,8 +1,7 @@
-"""A front as a notebook shows it: the best merge for every gap, beside the task head as it is."""
+"""What a front counts, and how a notebook shows it: the best merge for every gap, beside the task head as it is."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from fairheads.twoheads.heads import Heads
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 LAST = "This does not say which gap new rows have: Frontier.at keeps it there, with a stated confidence."
 
@@ -31,22 +31,42 @@ class ShownFront(Displayed):
     criteria: Criteria
     slopes: Floats
     t: Floats
+    counts: Ints
 
     @property
-    @abstractmethod
-    def gap(self) -> Floats: ...
+    def b(self) -> Floats:
+        """Slopes of the group outputs."""
+        return self.slopes[:, 0] if self.slopes.shape[1] == 1 else self.slopes
 
     @property
-    @abstractmethod
-    def accuracy(self) -> Floats: ...
+    def selected(self) -> Ints:
+        """Rows of each group that a candidate selects, (c, groups)."""
+        return np.asarray(self.counts[:, : self.criteria.groups].sum(-1), np.int64)
 
     @property
-    @abstractmethod
-    def selection_rate(self) -> Floats: ...
+    def group_sizes(self) -> Ints:
+        """Rows of each group."""
+        return np.asarray(self.criteria.totals[: self.criteria.groups].sum(-1), np.int64)
 
     @property
-    @abstractmethod
-    def objective(self) -> Floats: ...
+    def accuracy(self) -> Floats:
+        """Share of right decisions, (c,)."""
+        return self.criteria.accuracy(self.counts)
+
+    @property
+    def objective(self) -> Floats:
+        """What was maximised, (c,)."""
+        return self.criteria.objective(self.counts)
+
+    @property
+    def gap(self) -> Floats:
+        """The gap, (c,): signed for two groups, group 1 minus group 0."""
+        return self.criteria.gap(self.counts)
+
+    @property
+    def selection_rate(self) -> Floats:
+        """Share of all rows that are selected, (c,)."""
+        return self.criteria.selection(self.counts)
 
     def __repr__(self) -> str:
         return f"Frontier({self._brief()})"
