@@ -519,14 +519,21 @@ def test_save_refuses_what_it_cannot_write(tmp_path: Path, monkeypatch: pytest.M
         lacking().save(tmp_path / "file", ("csv",))
     lacking().save(tmp_path / "b", ("csv", "svg"))
     before = {path: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    write = Path.write_bytes
 
-    def broken(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def full(self: Path, data: bytes) -> int:
+        if self.name.startswith(".front.svg"):
+            raise OSError(28, "No space left on device")
+        return write(self, data)
 
-    monkeypatch.setattr("fairheads.results._front_files.save_texts", broken)
-    with pytest.raises(InputError, match="No space left"):
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="No space left"):
+        patched.setattr(Path, "write_bytes", full)
         MADE["one"]().save(tmp_path / "b", ("csv", "svg"))
     assert {path: path.read_bytes() for path in (tmp_path / "b").iterdir()} == before
+    (tmp_path / "c" / "front.png").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"front\.png' cannot be written: it is a folder"):
+        lacking().save(tmp_path / "c")
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["front.png"]
 
 
 def test_a_saved_front_is_rendered_by_the_command_line(tmp_path: Path) -> None:

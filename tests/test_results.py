@@ -502,10 +502,15 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest
         return original(self, data)
 
     original = Path.write_bytes
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match="No space left"):
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="No space left"):
+        patched.setattr(Path, "write_bytes", full)
         audit(name="other").save(tmp_path)
     assert {path.read_bytes() for path in tmp_path.iterdir()} == set(before)
+    (tmp_path / "report.md").unlink()
+    (tmp_path / "report.md").mkdir()
+    with pytest.raises(InputError, match=r"report\.md' cannot be written: it is a folder"):
+        audit(name="other").save(tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in ("report.json", "report.html")] == before[:2]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

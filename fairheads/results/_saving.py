@@ -23,6 +23,9 @@ def save_texts(folder: str | Path, texts: Mapping[str, str | bytes]) -> tuple[Pa
     target = Path(folder)
     places = [target / name for name in texts]
     parts = [target / f".{name}.{os.getpid()}.part" for name in texts]
+    for place in places:
+        if place.is_dir():
+            raise InputError(f"{str(place)!r} cannot be written: it is a folder.")
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
