@@ -1,8 +1,10 @@
 """One loop: the same bits from the same seed, a record an auditor can use, and penalties that do what they say."""
 
+import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +259,59 @@ def test_several_inputs_reach_the_net_in_order() -> None:
     inputs = {"z_first": np.full((8, 1), 5.0), "a_second": np.full((8, 1), -5.0)}
     train(net, Dataset(inputs, [0, 1] * 4, [0, 1] * 4), Unconstrained(), epochs=1)
     assert net.seen == [(5.0, -5.0)]
+
+
+@dataclass
+class Answer:
+    loss: None
+    logits: Tensor
+
+
+class Answering(nn.Module):
+    """A network whose logits come in a form of its own."""
+
+    def __init__(self, form: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.net, self.form = MLP(4, hidden=(8,), seed=0), form
+
+    def forward(self, x: Tensor) -> object:
+        return self.form(self.net(x))
+
+
+@pytest.mark.parametrize("objective", [Lagrangian(equalized_odds()), Adversarial(), GroupDRO()])
+@pytest.mark.parametrize(
+    "form", [lambda z: z.squeeze(1), lambda z: {"logits": z}, lambda z: Answer(None, z)], ids=["(n,)", "dict", "object"]
+)
+def test_logits_are_taken_in_every_form_that_an_audit_takes(form, objective: Objective) -> None:
+    data, losses = some_data(64), []
+    settings = {"epochs": 2, "batch_size": 16, "validation": some_data(20)}
+    nets = [Answering(each) for each in (form, lambda z: z)]
+    for net in nets:
+        history = train(net, data, copy.deepcopy(objective), **settings)
+        losses.append((history.losses, history.validation))
+    assert losses[0] == losses[1]
+    assert all(torch.equal(p, q) for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+
+
+@pytest.mark.parametrize("objective", [Penalized(demographic_parity(), 5.0), Adversarial(), TwoHeaded()])
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_inputs_take_the_type_of_the_weights(kind: torch.dtype, objective: Objective) -> None:
+    data, both = some_data(), []
+    for each in (torch.float32, kind):
+        net: nn.Module = MLP(4, hidden=(8,), seed=0)
+        net = (TwoHeadNet(net) if isinstance(objective, TwoHeaded) else net).to(each)
+        history = train(net, data, copy.deepcopy(objective), epochs=3, batch_size=100)
+        assert {values.dtype for values in net.parameters()} == {each}
+        both.append(history.losses)
+    assert both[0] == pytest.approx(both[1], rel=0.02 if kind == torch.bfloat16 else 1e-4)
+
+
+def test_a_network_with_one_output_a_class_is_told_its_task() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(ConfigError, match=r"needs a network of 1 outputs.*task=cross_entropy.*twins"):
+        train(net, some_data(), Penalized(demographic_parity()))
+    with pytest.raises(InputError, match="the network must return logits"):
+        train(Answering(lambda z: [z]), some_data(), Unconstrained())
 
 
 def gap_of(net: nn.Module, data: Dataset) -> float:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -18,6 +17,7 @@ from fairheads.constraints.assignment import memberships
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError
 from fairheads.training.objective import Objective, codes_of, known_groups, weight_of
+from fairheads.training.rows import Rows
 from fairheads.training.tasks import Task, binary_cross_entropy
 
 
@@ -124,10 +124,9 @@ class Adversarial(Objective):
         groups = known_groups(data)
         if self.adversary is None:
             device = device_of(net)
-            first = next(iter(data)).take(slice(0, 1))
-            inputs = [torch.as_tensor(np.asarray(values), device=device) for values in first.inputs.values()]
+            first = Rows.of(next(iter(data)).take(slice(0, 1)), device)
             with self.attached(net), evaluation_state(net):
-                logits = net(*inputs)
+                logits = first.through(net)
                 self._make(groups, self._read(logits).shape[1])
             self.to(device)
         elif self.adversary[-1].out_features != groups:
@@ -179,11 +178,13 @@ class Adversarial(Objective):
         return output.mean(1) if output.ndim == 3 else output.reshape(len(output), -1)
 
     def _adversary_loss(self, logits: Tensor, y: Tensor, group: Tensor) -> Tensor:
-        units = _Reversed.apply(self._read(logits), self.weight)  # type: ignore[no-untyped-call]
+        seen = self._read(logits)
         if self.adversary is None:
             raise ConfigError(
                 "`groups` (and `width`, for a layer) must be given, or `start` be called, before the loop."
             )
+        seen = seen.to(self.adversary[-1].weight.dtype)
+        units = _Reversed.apply(seen, self.weight)  # type: ignore[no-untyped-call]
         if self.given_label:
             units = torch.cat([units, y[:, None].to(units.dtype)], dim=1)
         guess = self.adversary(units)

@@ -45,7 +45,8 @@ def train(
     Parameters
     ----------
     net : nn.Module
-        Takes the inputs of ``data`` in order and returns (n, ``objective.outputs``) logits.
+        Takes the inputs of ``data`` in order and returns (n, ``objective.outputs``) logits, (n,) of one, or an output
+        that has them as its ``logits``. Inputs in floating point take the type of its weights.
     data : Dataset or Stream
         Training rows: a `Dataset` is held on the device, a `Stream` is read anew in every epoch.
     objective : Objective

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairheads.data import Batch, Dataset, Stream
 from fairheads.errors import ConfigError, InputError
+from fairheads.nets import logits_of
 
 SLAB = 16
 """Batches that are copied out of the permuted rows at once."""
@@ -21,7 +22,7 @@ SLAB = 16
 class Rows:
     """Tensors of some rows: inputs in the order of the data set, label, group and, if there are any, stratum."""
 
-    inputs: tuple[Tensor, ...]
+    inputs: Mapping[str, Tensor]
     y: Tensor
     group: Tensor
     strata: Tensor | None
@@ -34,7 +35,7 @@ class Rows:
             return torch.as_tensor(np.asarray(values)).to(device)
 
         strata = None if batch.strata is None else moved(batch.strata)
-        inputs = tuple(moved(values) for values in batch.inputs.values())
+        inputs = {name: moved(values) for name, values in batch.inputs.items()}
         return cls(inputs, moved(batch.y), moved(batch.group), strata)
 
     def __len__(self) -> int:
@@ -43,13 +44,27 @@ class Rows:
     def take(self, index: Tensor | slice) -> Rows:
         """The rows at ``index``."""
         strata = None if self.strata is None else self.strata[index]
-        return Rows(tuple(values[index] for values in self.inputs), self.y[index], self.group[index], strata)
+        inputs = {name: values[index] for name, values in self.inputs.items()}
+        return Rows(inputs, self.y[index], self.group[index], strata)
 
     def followed_by(self, other: Rows) -> Rows:
         """These rows and then the others."""
         both = None if self.strata is None or other.strata is None else torch.cat([self.strata, other.strata])
-        inputs = tuple(torch.cat(pair) for pair in zip(self.inputs, other.inputs, strict=True))
+        inputs = {name: torch.cat([values, other.inputs[name]]) for name, values in self.inputs.items()}
         return Rows(inputs, torch.cat([self.y, other.y]), torch.cat([self.group, other.group]), both)
+
+    def through(self, net: nn.Module) -> Tensor:
+        """The logits of these rows, (n,) or (n, outputs); inputs in floating point take the type of the weights.
+
+        Raises
+        ------
+        InputError
+            If the network returns neither logits nor an output that has them.
+        """
+        weights = (values.dtype for values in net.parameters() if values.is_floating_point())
+        kind = next(weights, None)
+        given = (values.to(kind) if values.is_floating_point() else values for values in self.inputs.values())
+        return logits_of(net(*given))
 
 
 class InMemory:

@@ -22,6 +22,11 @@ from fairheads.training.rows import BalancedRows, InMemory, Rows, Streamed
 VALIDATION_ROWS = 4096
 """Rows of one forward pass over validation rows."""
 
+OF_CLASSES = (
+    "With one output a class give the objective `task=cross_entropy` (fairheads.training), and twins"
+    ' `record={"objective": {"task": "cross_entropy"}, ...}`.'
+)
+
 
 class Monitor(Protocol):
     """What watches a run: `fairheads.monitor.HeadMonitor`, or anything that can be called like it."""
@@ -101,7 +106,7 @@ class Run:
         if self.side is not None and isinstance(self.batches, InMemory):
             drawn = torch.as_tensor(self.side.draw()).to(batch.y.device)
             side = self.batches.all.take(drawn)
-        logits = self.net(*(batch if side is None else batch.followed_by(side)).inputs)
+        logits = (batch if side is None else batch.followed_by(side)).through(self.net)
         self.refuse_other_outputs(logits, main if side is None else main + len(side))
         loss = self.loss(logits, batch, side)
         self.optimizer.zero_grad()
@@ -124,11 +129,13 @@ class Run:
 
     def refuse_other_outputs(self, logits: Tensor, rows: int) -> None:
         outputs = self.objective.outputs
-        if outputs is not None and logits.shape != (rows, outputs):
-            raise ConfigError(
-                f"{type(self.objective).__name__} needs a network of {outputs} outputs, shape {(rows, outputs)};"
-                f" it gave {tuple(logits.shape)}."
-            )
+        if outputs is None or logits.shape == (rows, outputs) or (outputs == 1 and logits.shape == (rows,)):
+            return
+        classes = outputs == 1 and logits.ndim == 2 and logits.shape[1] > 1
+        raise ConfigError(
+            f"{type(self.objective).__name__} needs a network of {outputs} outputs, shape {(rows, outputs)};"
+            f" it gave {tuple(logits.shape)}." + (f" {OF_CLASSES}" if classes else "")
+        )
 
     def look_at_losses(self, epoch: int) -> None:
         """Take the losses of the last steps over, or say which was not finite."""
@@ -155,7 +162,7 @@ class Run:
     def validate(self, epoch: int, rows: Rows, patience: int | None) -> None:
         self.net.eval()
         starts = range(0, len(rows), VALIDATION_ROWS)
-        logits = torch.cat([self.net(*rows.take(slice(i, i + VALIDATION_ROWS)).inputs) for i in starts])
+        logits = torch.cat([rows.take(slice(i, i + VALIDATION_ROWS)).through(self.net) for i in starts])
         self.judged.append(self.objective.judge(logits, rows.y, rows.group, rows.strata))
         self.net.train()
         if not math.isfinite(self.judged[-1]):

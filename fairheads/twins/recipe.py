@@ -53,7 +53,8 @@ class TwinRecipe:
         that can be imported by name is run in worker processes; others train one after another in this process.
     record : mapping, optional
         How a model without a training record of its own (a plain `nn.Module`) was trained: `History.record`, or the
-        settings of `fairheads.training.train` by name.
+        settings of `fairheads.training.train` by name, with ``"objective": {"task": "cross_entropy"}`` where it has one
+        output a class.
     placebo : int
         Number of placebo twins that `placebos` trains.
 
