@@ -184,6 +184,35 @@ def test_what_is_known_of_a_modules_rows_decides_the_bootstrap(data: Dataset, bu
     assert digests(other.train(tower(0))) != digests(recipe.train(tower(0)))
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"optimizer": "sgd"}, r"`record` must say \"adam\" for `optimizer`, got 'sgd'\. Of a loop of your own"),
+        ({"weight_decay": 0.1, "momentum": 0.9}, r"settings of .*train`, got 'momentum', 'weight_decay'\."),
+        ({"clip_nrom": 1.0}, r"got 'clip_nrom'\. Did you mean 'clip_norm'\?"),
+    ],
+)
+def test_a_record_that_training_cannot_follow_is_refused(data: Dataset, bundle: Bundle, more, says: str) -> None:
+    """Twins would be trained in another way than the network was, and differ from it for that alone."""
+    TwinRecipe(data, record={**RECORD, "clip_norm": 1.0, "optimizer": "adam"})
+    TwinRecipe(data, record=bundle.training)
+    with pytest.raises(ConfigError, match=says):
+        TwinRecipe(data, factory=tower, record={**RECORD, **more})
+    with pytest.raises(ConfigError, match=r"a mapping such as `history\.record\(\)`, got function"):
+        TwinRecipe(data, record=tower)  # type: ignore[arg-type]
+
+
+def test_what_training_and_saved_models_record_is_followed(data: Dataset) -> None:
+    def third(net: nn.Module, step: int) -> bool:
+        return step == 3
+
+    rest = {"validation": data.take(np.arange(200)), "patience": 1, "clip_norm": 1.0, "side_batch": 20}
+    history = train(MLP(8, hidden=(4,)), data, Penalized(demographic_parity()), epochs=3, monitor=third, **rest)  # type: ignore[arg-type]
+    record = history.record()
+    assert {"stopped", "validation_losses", "best_epoch", "patience", "clip_norm", "side_batch"} <= record.keys()
+    TwinRecipe(data, record={**record, "outcome": {}, "split": {}, "images": {}})
+
+
 def test_factories_that_make_no_twins_are_refused(data: Dataset, tmp_path: Path) -> None:
     net = tower(0)
     with pytest.raises(ConfigError, match="give a `factory`"):

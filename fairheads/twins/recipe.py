@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,28 @@ from fairheads.data import Dataset, RowRecord
 from fairheads.errors import ConfigError, FairheadsError
 from fairheads.models import Bundle, weights_digest
 from fairheads.nets import TwoHeadNet
+from fairheads.training import train
 from fairheads.twins.job import NETS, PLACEBO_BASE, SEED_BASE, Factory, Job, address_of
 from fairheads.twins.worker import save_rows
 
 NEEDED = ("epochs", "batch_size", "learning_rate", "schedule")
 """What a record of training must say; twins follow it."""
+
+RECORDED = frozenset(
+    [
+        "optimizer",
+        "losses",
+        "rows",
+        "shares",
+        "validation_losses",
+        "best_epoch",
+        "stopped",
+        "outcome",
+        "split",
+        "images",
+    ]
+)
+"""What else `History.record` and saved models say, beside settings of `train`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +72,15 @@ class TwinRecipe:
         that can be imported by name is run in worker processes; others train one after another in this process.
     record : mapping, optional
         How a model without a training record of its own (a plain `nn.Module`) was trained: `History.record`, or the
-        settings of `fairheads.training.train` by name, with ``"objective": {"task": "cross_entropy"}`` where it has one
-        output a class.
+        settings of `fairheads.training.train` by name (Adam is the only optimiser), with ``"objective": {"task":
+        "cross_entropy"}`` where it has one output a class.
     placebo : int
         Number of placebo twins that `placebos` trains.
 
     Raises
     ------
     ConfigError
-        If a number makes no sense, or a factory stands beside a cache.
+        If a number makes no sense, a factory stands beside a cache, or the record says what `train` cannot do.
 
     Examples
     --------
@@ -90,6 +109,8 @@ class TwinRecipe:
             raise ConfigError(f"`placebo` must be 0 or at least 2 twins, got {self.placebo}.")
         if self.factory is not None and self.cache is not None:
             raise ConfigError("`cache` must be left out with a `factory`: whether its code changed cannot be known.")
+        if self.record is not None:
+            _refuse_other_training(self.record)
 
     def matches(self, model: Bundle | nn.Module) -> bool | None:
         """Whether the rows are the model's own training rows, by hash and multiplicity; None where nothing is known."""
@@ -217,6 +238,23 @@ def default_cache() -> Path:
 def _config(net: nn.Module) -> dict[str, Any]:
     config: Any = net.config
     return dict(config)
+
+
+def _refuse_other_training(record: Mapping[str, Any]) -> None:
+    """A record of training by a loop that is not `train` would give twins that were trained in another way."""
+    if not isinstance(record, Mapping):
+        raise ConfigError(f"`record` must be a mapping such as `history.record()`, got {type(record).__name__}.")
+    known = RECORDED | inspect.signature(train).parameters.keys()
+    own_loop = "Of a loop of your own train the twins with it too, and pass them in place of the recipe."
+    if unknown := sorted(str(key) for key in record if key not in known):
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"`record` must hold settings of `fairheads.training.train`, got {', '.join(map(repr, unknown))}.{hint}"
+            f" {own_loop}"
+        )
+    if record.get("optimizer", "adam") != "adam":
+        raise ConfigError(f'`record` must say "adam" for `optimizer`, got {record["optimizer"]!r}. {own_loop}')
 
 
 def _refuse_other_networks(job: Job, net: nn.Module) -> None:
