@@ -77,6 +77,7 @@ def test_a_network_that_does_not_look_at_the_group_has_no_effect() -> None:
     found = effect_of(linear([1.0, 0.3, 0.3]), people())  # a constant: every row has one of the two columns
     assert found.effect.value == pytest.approx(0, abs=1e-6)
     assert found.row_ids == () and found.flips.value == 0 and found.flips.high is not None and found.flips.high > 0
+    assert found.flips.conservative, "the interval of so few is exact, and is marked as such everywhere"
 
 
 def test_lowering_the_group_with_fewer_favourable_labels_is_below_0() -> None:

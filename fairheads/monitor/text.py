@@ -57,14 +57,14 @@ def reading_lines(reading: Reading) -> list[str]:
     return lines
 
 
-def history_lines(history: Sequence[Reading], last: int = LAST) -> list[str]:
+def history_lines(history: Sequence[Reading]) -> list[str]:
     """The last readings, a row for each step and group, and when groups were first above the margin."""
     if not history:
         return ["Nothing was measured yet."]
-    shown = history[-last:]
+    shown = history[-LAST:]
     beside = clip(history[0].groups[0].reference, 30)
     number = "1 reading" if len(history) == 1 else f"{len(history):,} readings"
-    rest = f", the last {last}" if len(shown) < len(history) else ""
+    rest = f", the last {LAST}" if len(shown) < len(history) else ""
     head = ["step", "group", "effect, sd of logit", "group AUC", "ranking kept", "selection", "accuracy"]
     rows = [
         [

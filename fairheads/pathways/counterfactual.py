@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.data import Batch, Dataset
 from fairheads.errors import ConfigError, InputError
-from fairheads.metrics import rate_interval
-from fairheads.metrics.estimate import with_bounds
+from fairheads.metrics.agreement import share
 from fairheads.pathways.effects import FAINT
 from fairheads.pathways.fits import Fits
 from fairheads.pathways.intervals import jackknifed
@@ -198,7 +197,6 @@ def counterfactual_effect(
     pair: Pair,
     *,
     layers: Mapping[str, Sequence[Fits]] | None = None,
-    what: str = "",
 ) -> CounterfactualEffect:
     """What changes when the group in the inputs is flipped: the mean score, decisions, and through which layers.
 
@@ -217,8 +215,6 @@ def counterfactual_effect(
         Layers at which the group given merit is erased, in both inputs by the same map: what remains of the effect does
         not go through the layer's group direction. Costs two passes a layer, with gradients one more each; where the
         network has none, two for every replicate.
-    what : str
-        What was flipped, in words; by default the names of the columns.
 
     Returns
     -------
@@ -260,13 +256,13 @@ def counterfactual_effect(
     return CounterfactualEffect(
         group=pair.names[0],
         reference=pair.names[1],
-        what=what or ", ".join(names),
+        what=", ".join(names),
         orientation=pair.orientation,
         n=len(sample),
-        changed=_rate(changed),
+        changed=share(changed),
         effect=_number(effect, len(sample)),
         decisions=_mean(-pair.sign * towards, sample),
-        flips=_rate(flips),
+        flips=share(flips),
         layers=tuple(
             _through(network, sample, other, name, refits, effect, pair.sign) for name, refits in (layers or {}).items()
         ),
@@ -336,9 +332,3 @@ def _number(values: Floats, n: int) -> Number:
 def _mean(rows: NDArray[np.int64], sample: Sample) -> Number:
     blocks = [float(rows[sample.without(left_out)].mean()) for left_out in (None, *range(JACKKNIFE_BLOCKS))]
     return _number(np.array(blocks), len(rows))
-
-
-def _rate(hits: Mask) -> Number:
-    k, n = int(hits.sum()), len(hits)
-    low, high = rate_interval(k, n)
-    return with_bounds(k / n, n, float(low), float(high))

@@ -202,11 +202,11 @@ def measure_layer(network: Network, sample: Sample, name: str, control: Mask, si
     )
 
 
-def merit_curve(sample: Sample, name: str, made: Shifts, bins: int = BINS) -> MeritCurve:
+def merit_curve(sample: Sample, name: str, made: Shifts) -> MeritCurve:
     """Mean score of each group in merit bins that have at least five rows of both."""
-    which = merit_bins(made.merit, bins)
+    which = merit_bins(made.merit, BINS)
     rows = []
-    for b in range(bins):
+    for b in range(BINS):
         here = which == b
         group, reference = here & sample.member, here & ~sample.member
         if min(group.sum(), reference.sum()) >= 5:

@@ -19,6 +19,9 @@ RIDGE = 1e-3
 CONVERGED = 1e-7
 """Gain in mean log-likelihood below which a logistic fit stops."""
 
+STEPS = 25
+"""Of Newton's, at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Readout:
@@ -51,7 +54,7 @@ def readout(moments: Moments, units: int, target: int, *, standardise: bool = Tr
     return Readout(weights, float(mean[units + target] - weights @ mean[:units]))
 
 
-def logistic(z: NDArray[np.float32], y: NDArray[np.int64], *, most_steps: int = 25) -> Floats:
+def logistic(z: NDArray[np.float32], y: NDArray[np.int64]) -> Floats:
     """Coefficients (d,) of a ridge-penalised logistic regression of ``y`` on the columns ``z`` (the last one all 1).
 
     A merit readout must be straight on the scale on which labels are: a linear fit to 0/1 labels bends at both ends,
@@ -69,7 +72,7 @@ def logistic(z: NDArray[np.float32], y: NDArray[np.int64], *, most_steps: int = 
         return float((np.logaddexp(0, eta) - y * eta).mean() + 0.5 * (penalty * w**2).sum()), eta
 
     loss, eta = loss_at(w)
-    for _ in range(most_steps):
+    for _ in range(STEPS):
         gradient, hessian = _derivatives(z, y, eta)
         step = np.linalg.solve(hessian + np.diag(penalty), gradient + penalty * w)
         size = 1.0

@@ -17,14 +17,12 @@ from fairheads.twoheads import recovers
 Floats = NDArray[np.float64]
 
 
-def recovery(
-    sample: Sample, layer: LayerData, fits: Fits, twin_scores: Sequence[Floats], *, confidence: float = 0.95
-) -> Recovery:
+def recovery(sample: Sample, layer: LayerData, fits: Fits, twin_scores: Sequence[Floats]) -> Recovery:
     """How far ``f - b ghat - t > 0`` decides like the twins, and how accurately, beside the network as it is.
 
     ghat is the layer's cross-fitted readout of membership. b and t are those that are most accurate about the labels
     of one half of the rows; everything is measured on the other half, against the first twin. The floor has b = 0,
-    the ceiling is that of the other twins.
+    the ceiling is that of the other twins. Intervals of 95 % speak of other rows for these readouts and coefficients.
 
     Parameters
     ----------
@@ -32,8 +30,6 @@ def recovery(
         The network's rows, the layer's activations of them, and what was fitted on each half.
     twin_scores : sequence of array (n,)
         Scores of unconstrained twins on the same rows: the first is what is to be recovered.
-    confidence : float
-        Of every interval; they speak of other rows for these readouts and coefficients.
 
     Raises
     ------
@@ -60,6 +56,5 @@ def recovery(
         sample.member.astype(np.int64),
         fit=sample.fold == 0,
         repeats=others,
-        confidence=confidence,
         name=f"group taken out at {layer.name}",
     )

@@ -137,7 +137,6 @@ def unit_report(
     *,
     group: str,
     reference: str,
-    rate: float = RATE,
     neutralised: Sequence[Neutralised] = (),
     neutralised_twins: Sequence[Sequence[Neutralised]] = (),
     direction: int = 1,
@@ -152,8 +151,6 @@ def unit_report(
     twins : sequence of the same
         Of each twin on the same rows; without intervals.
     group, reference : str
-    rate : float
-        False discovery rate.
     neutralised, neutralised_twins : sequences of Neutralised
         Of `neutralise_units` on the network and on each twin.
     direction : int
@@ -161,7 +158,7 @@ def unit_report(
     n : int
         Rows.
     """
-    judged = discover([layer.value for layer in found], [[layer.value for layer in twin] for twin in twins], rate=rate)
+    judged = discover([layer.value for layer in found], [[layer.value for layer in twin] for twin in twins])
     critical = pointwise_critical(JACKKNIFE_BLOCKS, 0.025)
     units = tuple(
         UnitEffect(
@@ -196,7 +193,7 @@ def unit_report(
     return UnitReport(
         group=group,
         reference=reference,
-        rate=rate,
+        rate=RATE,
         smallest=SMALLEST,
         twins=len(twins),
         p_min=1 / (len(twins) + 1),

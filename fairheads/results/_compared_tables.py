@@ -20,7 +20,7 @@ from fairheads.results.metric import CRITERIA
 from fairheads.results.number import Number
 
 if TYPE_CHECKING:
-    from fairheads.results.compared import ComparedPair, ComparedVerdict, ComparisonReport
+    from fairheads.results.compared import ComparedVerdict, ComparisonReport
 
 DISCLAIMER = "This does not say which model to use, nor who is right where two decide differently."
 """What the numbers do not say."""
@@ -171,10 +171,6 @@ def _pairs(report: ComparisonReport) -> Table:
         ("first", "second", "decided alike", "accuracy", "differing"),
         rows,
     )
-
-
-def _changed(pair: ComparedPair) -> int:
-    return sum(change.raised + change.lowered for change in pair.changes.values())
 
 
 def _changes(report: ComparisonReport) -> Table:
