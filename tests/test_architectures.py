@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fairheads.activations import Layer, Place, TorchNetwork
+from fairheads.activations import Layer, Place, TorchNetwork, called
 from fairheads.data import Dataset
 from fairheads.errors import ConfigError, InputError, LayerNotFoundError
-from fairheads.nets import MLP
+from fairheads.nets import MLP, TwoHeadNet
+from fairheads.twoheads.outputs import outputs_on
 
 Array = NDArray[np.float32]
 ROWS = 12
@@ -446,6 +449,63 @@ def test_looking_into_a_network_does_not_move_what_its_weights_are_made_of() -> 
     TorchNetwork(net).survey(table())
     assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
     assert net[0].weight is not None and not torch.equal(net.state_dict()[SPECTRAL], before[SPECTRAL])
+
+
+class Named(nn.Module):
+    """Two inputs of one shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.relu, self.head = nn.Linear(5, 6), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 1)
+
+    def forward(self, num: Tensor, cat: Tensor, scale: float = 1.0) -> Tensor:
+        return self.head(self.relu(scale * self.one(num) + self.two(cat)))
+
+
+class NamedOnly(Named):
+    def forward(self, *, num: Tensor, cat: Tensor) -> Tensor:
+        return super().forward(num, cat)
+
+
+class OfBatch(Named):
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return super().forward(**batch)
+
+
+@pytest.mark.parametrize(
+    "wrapped", [lambda net: net, TwoHeadNet, nn.DataParallel, partial(torch.compile, backend="eager")]
+)
+@pytest.mark.parametrize("kind", [Named, NamedOnly])
+def test_inputs_go_to_the_parameters_that_are_named_like_them(kind: type[Named], wrapped: Callable) -> None:
+    net, (num, cat) = kind().eval(), torch.randn(2, ROWS, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted, swapped = net(num=num, cat=cat), net(num=cat, cat=num)
+        assert not torch.allclose(wanted, swapped)
+        for given in ({"num": num, "cat": cat}, {"cat": cat, "num": num}):
+            assert torch.allclose(called(wrapped(net), given)[:, :1], wanted, atol=1e-6)
+        if kind is Named:
+            in_order = called(wrapped(net), {"cat": cat, "other": num})[:, :1]
+            assert torch.allclose(in_order, swapped, atol=1e-6)
+
+
+def test_the_score_does_not_hang_on_the_order_of_named_inputs() -> None:
+    num, cat = table()["x"], table()["x"] ** 2
+    network = TorchNetwork(Named())
+    scores = [network.forward(given) for given in ({"num": num, "cat": cat}, {"cat": cat, "num": num})]
+    assert np.array_equal(*scores) and np.ptp(scores[0]) > 0
+    data = Dataset({"cat": cat, "num": num}, np.arange(ROWS) % 2, np.arange(ROWS) % 2)
+    assert np.array_equal(outputs_on(network.module, data.rows())[:, 0], scores[0].astype(np.float32))
+
+
+def test_inputs_that_a_network_does_not_take_are_named_beside_those_that_it_takes() -> None:
+    given = dict.fromkeys(("num", "cat"), table()["x"])
+    wrap = r"wrap the network in a module whose forward\(num, cat\) calls it"
+    with pytest.raises(InputError, match=rf"forward takes \(batch\), but .* are \(num, cat\).*{wrap}"):
+        TorchNetwork(OfBatch()).forward(given)
+    with pytest.raises(InputError, match=r"forward takes \(num, cat\), but .* are \(num, dog\)"):
+        TorchNetwork(NamedOnly()).forward({"num": given["num"], "dog": given["num"]})
+    with pytest.raises(InputError, match=r"forward takes \(num, cat, scale\), but .* are \(num\)"):
+        TorchNetwork(Named()).forward({"num": given["num"]})
 
 
 def test_of_several_classes_the_favourable_one_is_scored_against_the_largest_other() -> None:

@@ -1,5 +1,6 @@
 """Looking inside a network: the `Network` protocol, and taps and edits that leave nothing behind."""
 
+from fairheads.activations.calling import called
 from fairheads.activations.devices import device_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
 from fairheads.activations.layers import Layer
@@ -17,6 +18,7 @@ __all__ = [
     "Place",
     "TorchNetwork",
     "as_network",
+    "called",
     "device_of",
     "edit_outputs",
     "evaluation_state",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from fairheads.activations.calling import called
 from fairheads.activations.devices import device_of
 from fairheads.activations.exports import rows_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
@@ -73,9 +74,10 @@ class TorchNetwork:
     Parameters
     ----------
     module : nn.Module or torch.export.ExportedProgram
-        Takes the inputs in order and returns one logit a row, (n,) or (n, 1), or one a class, (n, classes); or what
-        Hugging Face's classifiers return. Inputs in floating point take the type of its weights. An exported graph for
-        batches of one size gets as many rows as it takes, the last batch filled up; each edit then costs a pass more.
+        Takes the inputs by name, where these are parameters of its ``forward``, else in order, and returns one logit a
+        row, (n,) or (n, 1), or one a class, (n, classes); or what Hugging Face's classifiers return. Inputs in floating
+        point take the type of its weights. An exported graph for batches of one size gets as many rows as it takes, the
+        last batch filled up; each edit then costs a pass more.
     layers : sequence of str, optional
         The layers to look at, by torch's dotted paths; see `Place` for modules that are called several times or return
         several tensors. By default the blocks of a network of repeated blocks, else the activation functions (ReLU,
@@ -307,11 +309,11 @@ class TorchNetwork:
     def _run(self, inputs: Mapping[str, Array]) -> object:
         weights = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         dtype = next(weights, torch.float32)
-        given = [torch.tensor(values, device=self._device) for values in inputs.values()]
-        given = [values.to(dtype) if values.is_floating_point() else values for values in given]
+        given = {name: torch.tensor(values, device=self._device) for name, values in inputs.items()}
+        given = {name: values.to(dtype) if values.is_floating_point() else values for name, values in given.items()}
         with evaluation_state(self.module), torch.autocast(self._device.type, enabled=False):
             try:
-                output: object = self.module(*given)
+                output: object = called(self.module, given)
             except RuntimeError as error:
                 if self._exported and "shape[0]" in str(error):
                     raise ConfigError(

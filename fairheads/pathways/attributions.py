@@ -13,7 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fairheads.activations import Layer, Network, TorchNetwork, device_of, edit_outputs, evaluation_state, tap_outputs
+from fairheads.activations import (
+    Layer,
+    Network,
+    TorchNetwork,
+    called,
+    device_of,
+    edit_outputs,
+    evaluation_state,
+    tap_outputs,
+)
 from fairheads.activations.layers import is_one_of
 
 Array = NDArray[Any]
@@ -157,7 +166,7 @@ def _live_readouts(
         made = []
         for index, kept in network.pieces.of(len(x)):
             now["x"] = x[index]
-            module(*(given[name][index] for name in order))
+            called(module, {name: given[name][index] for name in order})
             mask = given.get(network.token_mask)
             pooled = layer.pooled(seen[layer.name], None if mask is None else mask[index] != 0)
             made.append(pooled[:kept].double() @ matrix)
@@ -191,7 +200,7 @@ def token_embedding(network: TorchNetwork, inputs: Inputs, key: str) -> str | No
 
                 hooks.callback(part.register_forward_pre_hook(gets).remove)
         with evaluation_state(network.module):
-            network.module(*given.values())
+            called(network.module, given)
     return found[0] if found else None
 
 
@@ -200,7 +209,7 @@ def _embedded(network: TorchNetwork, embedding: str, given: Mapping[str, Tensor]
     seen, made = dict[str, Tensor](), []
     with evaluation_state(network.module), tap_outputs(network.module, [embedding], seen.__setitem__):
         for index, kept in network.pieces.of(len(next(iter(given.values())))):
-            network.module(*(values[index] for values in given.values()))
+            called(network.module, {name: values[index] for name, values in given.items()})
             made.append(seen[embedding][:kept])
     return torch.cat(made)
 

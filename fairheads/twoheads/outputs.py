@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairheads.activations import device_of, evaluation_state
+from fairheads.activations import called, device_of, evaluation_state
 from fairheads.data import Batch, Dataset, Stream, blocks
 from fairheads.errors import InputError
 from fairheads.nets import TwoHeadNet, logits_of
@@ -65,10 +65,10 @@ def outputs_on(net: nn.Module, batch: Batch) -> Tensor:
     """Logits (n, outputs) of some rows, in eval mode and with inputs in the type of the network's weights."""
     device = device_of(net)
     dtype = next((weights.dtype for weights in net.parameters() if weights.is_floating_point()), torch.float32)
-    inputs = [torch.tensor(values, device=device) for values in batch.inputs.values()]
-    inputs = [values.to(dtype) if values.is_floating_point() else values for values in inputs]
+    inputs = {name: torch.tensor(values, device=device) for name, values in batch.inputs.items()}
+    inputs = {name: values.to(dtype) if values.is_floating_point() else values for name, values in inputs.items()}
     with evaluation_state(net), torch.autocast(device.type, enabled=False):
-        logits = logits_of(net(*inputs))
+        logits = logits_of(called(net, inputs))
     if logits.ndim == 1 and len(logits) == len(batch):
         logits = logits[:, None]
     if logits.ndim != 2 or len(logits) != len(batch):
