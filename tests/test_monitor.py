@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import pickle
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -561,6 +562,16 @@ def test_a_state_of_other_groups_is_refused() -> None:
     monitor(trained(), 1)
     with pytest.raises(InputError, match="groups"):
         HeadMonitor(three_groups(1), every=1).load_state_dict(monitor.state_dict())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda monitor: pickle.loads(pickle.dumps(monitor))])
+def test_a_monitor_can_be_copied_with_what_it_has_seen(copied: Any) -> None:
+    monitor = HeadMonitor(rows(), every=1, sample=500)
+    monitor(trained(), 1)
+    other = copied(monitor)
+    assert other.history == monitor.history and len(other.history) == 1
+    monitor(trained(), 2), other(trained(), 2)
+    assert other.history == monitor.history
 
 
 def test_a_step_that_comes_again_replaces_what_came_after_it() -> None:

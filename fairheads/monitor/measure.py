@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,12 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """Finding the libraries takes longer than a look, and what holds them cannot be copied: one for the process."""
+    return ThreadpoolController()
+
+
 @dataclass(frozen=True, eq=False)
 class Measure:
     """Takes a `Reading` of a network; holds the watched rows and the ranking within groups that they are kept beside.
@@ -35,7 +42,6 @@ class Measure:
     reference: dict[int, Ranking] | str
     layer: str | None
     margin: float | None
-    _threads: ThreadpoolController = field(default_factory=ThreadpoolController)
 
     @classmethod
     def of(
@@ -70,7 +76,7 @@ class Measure:
             raise InputError("all scores lie between 0 and 1, as probabilities do; the network must return logits.")
         own = rankings(self.watched, score)
         # Products this small gain nothing from threads, and on busy cores lose ten times their time to them.
-        with self._threads.limit(limits=1, user_api="blas"):
+        with _threads().limit(limits=1, user_api="blas"):
             groups = tuple(self._group(pair, score, h, own) for pair in self.watched.pairs)
         margin = np.inf if self.margin is None else self.margin
         alerts = tuple(g.group for g in groups if g.orientation and g.effect.low is not None and g.effect.low > margin)
