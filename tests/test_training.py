@@ -306,6 +306,23 @@ def test_inputs_take_the_type_of_the_weights(kind: torch.dtype, objective: Objec
     assert both[0] == pytest.approx(both[1], rel=0.02 if kind == torch.bfloat16 else 1e-4)
 
 
+class OfTwo(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = MLP(4, hidden=(4,), seed=0)
+
+    def forward(self, *, num: torch.Tensor, cat: torch.Tensor) -> torch.Tensor:
+        return self.net(torch.cat([num, cat], 1))
+
+
+def test_a_network_is_trained_on_inputs_by_their_names() -> None:
+    whole, one, two = some_data(), OfTwo(), OfTwo()
+    x, y, group = whole.inputs["x"], whole.y, whole.group
+    train(one.net, whole, Unconstrained(), epochs=1, seed=0)
+    train(two, Dataset({"cat": x[:, 2:], "num": x[:, :2]}, y, group), Unconstrained(), epochs=1, seed=0)
+    assert all(map(torch.equal, one.parameters(), two.parameters()))
+
+
 def test_a_network_with_one_output_a_class_is_told_its_task() -> None:
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(ConfigError, match=r"needs a network of 1 outputs.*task=cross_entropy.*twins"):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from fairheads.activations import called
 from fairheads.data import Batch, Dataset, Stream
 from fairheads.errors import ConfigError, InputError
 from fairheads.nets import logits_of
@@ -59,12 +60,12 @@ class Rows:
         Raises
         ------
         InputError
-            If the network returns neither logits nor an output that has them.
+            If the network returns neither logits nor an output that has them, or does not take these inputs.
         """
         weights = (values.dtype for values in net.parameters() if values.is_floating_point())
         kind = next(weights, None)
-        given = (values.to(kind) if values.is_floating_point() else values for values in self.inputs.values())
-        return logits_of(net(*given))
+        given = {name: v.to(kind) if v.is_floating_point() else v for name, v in self.inputs.items()}
+        return logits_of(called(net, given))
 
 
 class InMemory:
