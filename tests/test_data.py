@@ -3,19 +3,23 @@
 import io
 import json
 import lzma
+import re
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fairheads.data import BLOCK, Dataset, RowRecord, Table, TableEncoder, adult, blocks, read_table
+from fairheads.data import BLOCK, Dataset, RowRecord, Table, TableEncoder, adult, blocks, read_table, stream_table
+from fairheads.data.predictions import tally_file
 from fairheads.errors import ConfigError, InputError
 
 # --- the data set ------------------------------------------------------------------------------------------------
@@ -422,7 +426,7 @@ def test_files_and_columns_that_cannot_be_used_are_refused_in_one_line(tmp_path:
         (tmp_path / "header.csv", "hired", ["sex"], "header.csv has no rows"),
         (tmp_path / "broken.parquet", "hired", ["sex"], "broken.parquet cannot be read as a table"),
         (tmp_path / "binary.csv", "hired", ["sex"], "binary.csv cannot be read as a table"),
-        (path, "fired", ["sex"], "has no column 'fired'; it has: age, hours, member"),
+        (path, "fired", ["sex"], r"has no column 'fired' \(did you mean 'hired'\?\); it has: age, hours, member"),
         (path, "hired", ["gender"], "has no column 'gender'"),
         (path, "hired", ["hired"], "column 'hired' cannot be both the label and the group"),
     ]
@@ -432,6 +436,75 @@ def test_files_and_columns_that_cannot_be_used_are_refused_in_one_line(tmp_path:
         assert "\n" not in str(refused.value)
     with pytest.raises(InputError, match="has no column 'weight'"):
         read_table(path, label="hired", group=["sex"], drop=["weight"])
+
+
+@pytest.mark.parametrize("twice", ["hired", "sex", "x"])
+def test_two_columns_of_one_name_are_refused_so_that_no_label_becomes_an_input(twice: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": [1.5, 2.5] * 4, "sex": list("ffmm") * 2, "hired": [0, 1] * 4})
+    for path in save(table, tmp_path):
+        assert list(read_table(path, label="hired", group=["sex"]).columns) == ["x", "sex"]
+    again = pd.concat([table, table[[twice]]], axis=1)
+    (tmp_path / "packed").mkdir()
+    again.to_csv(tmp_path / "t.csv", index=False)
+    again.to_csv(tmp_path / "packed" / "t.csv.zip", index=False)
+    arrays = [pa.array(again.iloc[:, i].to_numpy()) for i in range(4)]
+    pq.write_table(pa.Table.from_arrays(arrays, names=list(again)), tmp_path / "t.parquet")
+    for path in (tmp_path / "t.csv", tmp_path / "packed" / "t.csv.zip", tmp_path / "t.parquet"):
+        for read in (read_table, stream_table)[: 1 if path.suffix == ".zip" else 2]:
+            with pytest.raises(InputError, match=f"two columns '{twice}'|more than one column '{twice}'"):
+                read(path, label="hired", group=["sex"])
+
+
+def test_rows_longer_than_the_header_are_refused_not_shifted(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,z,sex,hired\n" + "1.5,2,f,0,\n2.5,3,m,1,\n" * 4)
+    for read in (read_table, stream_table):
+        with pytest.raises(InputError, match=r"more fields than its header has names"):
+            read(path, label="hired", group=["sex"], drop=["x"])
+
+
+def test_none_names_a_group_as_in_a_table_of_predictions_and_is_missing_among_numbers(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": range(60), "faith": ["None", "Hindu"] * 30, "hired": [0, 0, 1, 1] * 15})
+    for path in save(table, tmp_path):
+        assert read_table(path, label="hired", group=["faith"]).group_names == ("Hindu", "None")
+        assert stream_table(path, label="hired", group=["faith"]).group_names == ("Hindu", "None")
+        tally = tally_file(path, group=["faith"], label=None, prediction="hired")
+        assert tally.cells is not None and tally.cells.groups == ("Hindu", "None")
+    for word in ("NA", "null", "nan", "n/a", ""):
+        for path in save(table.replace("None", word), tmp_path):
+            for read in (read_table, stream_table):
+                with pytest.raises(InputError, match=r"'faith' has 30 missing values \(empty, or a word such as NA"):
+                    read(path, label="hired", group=["faith"])
+            tally = tally_file(path, group=["faith"], label=None, prediction="hired")
+            assert tally.cells is not None and tally.cells.groups == ("Hindu", "(not recorded)")
+    path = tmp_path / "t.csv"
+    for word in ("None", "NA", "-nan", "#N/A N/A"):
+        table.astype({"x": object}).replace({"x": {7: word}}).to_csv(path, index=False)
+        assert np.isnan(read_table(path, label="hired", group=["faith"]).columns["x"][7])
+        for opened in (
+            lambda: read_table(path, label="hired", group=["faith"]).split(),
+            lambda: stream_table(path, label="hired", group=["faith"]),
+        ):
+            with pytest.raises(InputError, match="column 'x' has 1 missing"):
+                opened()
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_is_seen(mark: str, name: str, tmp_path: Path) -> None:
+    frame().to_csv(tmp_path / "t.csv", index=False, sep=mark)
+    for read in (read_table, stream_table):
+        with pytest.raises(
+            InputError, match=rf"It looks separated by {name}, not commas: .*sep={re.escape(repr(mark))}\)"
+        ):
+            read(tmp_path / "t.csv", label="hired", group=["sex"])
+
+
+def test_a_table_in_another_encoding_says_how_to_get_it_into_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"x,sex,hired\n" + "1,Männlich,0\n2,Weiblich,1\n".encode("latin-1") * 4)
+    for read in (read_table, stream_table):
+        with pytest.raises(InputError, match=r"is not UTF-8 \(.*byte 0xe4\).*iconv -f LATIN1 -t UTF-8"):
+            read(path, label="hired", group=["sex"])
 
 
 # --- the embedded Adult ------------------------------------------------------------------------------------------

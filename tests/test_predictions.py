@@ -462,7 +462,7 @@ def write_bad_file(folder: Path, name: str) -> tuple[Path, str]:
             return path, "it has: sex;hired;offer."
         case "not text":
             path.write_bytes(b"sex,hired,offer\n\xff\xfe\xfa,1,1\n")
-            return path, "cannot be read as a table: 'utf-8' codec can't decode"
+            return path, "cannot be read as a table: it is not UTF-8 (invalid start byte, byte 0xff). If it is a CSV"
         case "not compressed":
             path = folder / "bad.csv.gz"
             path.write_text(good)

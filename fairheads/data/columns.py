@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -22,6 +23,9 @@ ROWS = 1 << 16
 
 Column = Coded | NDArray[np.float64]
 """Names, or numbers with NaN for what is missing."""
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What other tools put between fields."""
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\.0+")
 _LONGEST = 60
@@ -93,7 +97,35 @@ def check_columns(wanted: Sequence[str], there: Sequence[str], where: str) -> No
             wrong.append(f"more than one column {_short(name)}")
     if wrong:
         listed = ", ".join(name[:_LONGEST] for name in there[:12]) + (", ..." if len(there) > 12 else "")
-        raise InputError(f"{where} has {', '.join(wrong)}; it has: {listed or 'no columns'}.")
+        raise InputError(f"{where} has {', '.join(wrong)}; it has: {listed or 'no columns'}.{_separated(there)}")
+
+
+def check_once(there: Sequence[str], where: str) -> None:
+    """Whether no two columns have one name.
+
+    Raises
+    ------
+    InputError
+        If two have.
+    """
+    for name, count in Counter(there).items():
+        if name and count > 1:
+            words = "two" if count == 2 else str(count)
+            raise InputError(
+                f"{where} has {words} columns {_short(name)}; take the others out, or give them other names."
+            )
+
+
+def _separated(there: Sequence[str]) -> str:
+    """What to do about a table whose one column holds them all."""
+    for mark, name in SEPARATORS.items():
+        if len(there) == 1 and mark in there[0]:
+            return (
+                f" It looks separated by {name}, not commas: write it anew, such as by"
+                f" pandas.read_csv(old, sep={mark!r}).to_csv(new, index=False)"
+                + (", with decimal=',' where its numbers have commas." if mark == ";" else ".")
+            )
+    return ""
 
 
 def shown(values: Sequence[str]) -> str:

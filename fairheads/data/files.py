@@ -53,6 +53,12 @@ def reading(file: Path) -> Iterator[None]:
         raise
     except ImportError as error:
         raise InputError("reading Parquet needs pyarrow: pip install 'fairheads[parquet]'.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file.name} cannot be read as a table: it is not UTF-8 ({error.reason}, byte"
+            f" 0x{error.object[error.start]:02x}). If it is a CSV, write it anew as UTF-8, such as by iconv -f LATIN1"
+            " -t UTF-8; if it is something else, it is no table."
+        ) from error
     except Exception as error:
         reason = first_line(error)
         raise InputError(f"{file.name} cannot be read as a table: {reason}") from error

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairheads.data.columns import check_once
 from fairheads.data.csv_batches import csv_columns
+from fairheads.data.csv_frames import check_width, csv_settings
 from fairheads.data.files import is_parquet, partitions, reading, tables_in
 from fairheads.data.parquet_batches import parquet_columns
 
@@ -32,9 +34,13 @@ class Piece:
         there = csv_columns(self.file) if self.row_group is None else parquet_columns(self.file)
         return [*there, *(name for name in self.fixed if name not in there)]
 
-    def frames(self, texts: Collection[str], drop: Collection[str]) -> Generator[pd.DataFrame]:
-        """The rows in parts, without the columns ``drop``; a CSV's columns ``texts`` as they are written."""
-        parts = self._csv(texts, drop) if self.row_group is None else self._parquet(texts, drop, self.row_group)
+    def frames(self, texts: Collection[str], drop: Collection[str], named: Collection[str]) -> Generator[pd.DataFrame]:
+        """The rows in parts, without the columns ``drop``; a CSV's columns ``texts`` as they are written.
+
+        ``named`` are label and groups, whose missing values are as in `csv_settings`.
+        """
+        check_once(self.columns(), self.file.name)
+        parts = self._csv(texts, drop, named) if self.row_group is None else self._parquet(texts, drop, self.row_group)
         with closing(parts):
             while True:
                 with reading(self.file):
@@ -48,20 +54,21 @@ class Piece:
                 if len(frame):
                     yield frame
 
-    def _csv(self, texts: Collection[str], drop: Collection[str]) -> Generator[pd.DataFrame]:
+    def _csv(self, texts: Collection[str], drop: Collection[str], named: Collection[str]) -> Generator[pd.DataFrame]:
         import pandas as pd
 
         read_csv: Any = pd.read_csv
         frames = read_csv(
             self.file,
-            skipinitialspace=True,
-            low_memory=False,
+            **csv_settings(self.file, named),
             chunksize=ROWS,
             usecols=lambda name: name not in drop,
             dtype=dict.fromkeys(texts, object),
         )
         with frames:
-            yield from frames
+            for frame in frames:
+                check_width(frame, self.file)
+                yield frame
 
     def _parquet(self, texts: Collection[str], drop: Collection[str], row_group: int) -> Generator[pd.DataFrame]:
         import pyarrow as pa

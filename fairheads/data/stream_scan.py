@@ -13,7 +13,7 @@ from fairheads.data.outcomes import MOST_VALUES, favourable_of
 from fairheads.data.preprocess import EncoderFitter, TableEncoder
 from fairheads.data.stream_files import Piece
 from fairheads.data.stream_kinds import Kind, joined, kind_of, texts_of, values_of
-from fairheads.data.table import MAX_GROUPS
+from fairheads.data.table import MAX_GROUPS, missing_in, refuse_missing
 from fairheads.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Reading:
     def parts(self, piece: Piece, kinds: dict[str, Kind]) -> Iterator[pd.DataFrame]:
         """The rows of a piece, its columns in the order of ``kinds`` where that is known."""
         texts = [name for name, kind in kinds.items() if kind == "text"]
-        for frame in piece.frames(texts, self.drop):
+        for frame in piece.frames(texts, self.drop, (self.label, *self.group)):
             if not kinds:
                 self._check(piece, frame)
             elif list(frame.columns) != list(kinds):
@@ -139,7 +139,7 @@ def _scanned(
     if not sum(found.rows):
         raise InputError(f"{how.pieces[0].file.name if how.pieces else 'the table'} has no rows.")
     for (kind, column), count in found.missing.items():
-        raise InputError(f"the {kind} column {column!r} has {count} missing values; drop those rows.")
+        refuse_missing(kind, column, count)
     for column, count in found.gaps.items():
         raise InputError(
             f"column {column!r} has {count} missing (NaN) or infinite values; fill or drop those rows first."
@@ -150,7 +150,7 @@ def _scanned(
 
 def _take_in(found: Scan, how: Reading, frame: pd.DataFrame) -> None:
     for kind, column in (("label", how.label), *(("group", name) for name in how.group)):
-        if missing := int(frame[column].isna().sum()):
+        if missing := missing_in(frame[column]):
             found.missing[kind, column] = found.missing.get((kind, column), 0) + missing
     labels, _ = texts_of(frame[how.label], found.kinds[how.label])
     groups, _ = how.group_texts(frame, found.kinds)

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairheads.data.columns import MISSING_TEXTS, check_columns, check_once
+from fairheads.data.csv_frames import check_width, csv_settings
 from fairheads.data.dataset import Dataset
 from fairheads.data.files import is_parquet, reading
 from fairheads.data.outcomes import favourable_of
+from fairheads.data.parquet_batches import parquet_columns
 from fairheads.data.preprocess import MISSING, TableEncoder
 from fairheads.data.shown import ShownRows
 from fairheads.errors import ConfigError, InputError
@@ -182,11 +185,8 @@ def read_table(
     if isinstance(group, str):
         raise ConfigError(f"`group` must be a sequence of column names, such as [{group!r}], got a single string.")
     file = Path(path)
-    frame = _read(file)
-    missing = [c for c in (label, *group, *drop) if c not in frame.columns]
-    if missing:
-        shown = ", ".join(map(str, frame.columns[:12])) + (", ..." if len(frame.columns) > 12 else "")
-        raise InputError(f"{file.name} has no column {missing[0]!r}; it has: {shown}.")
+    frame = _read(file, named=(label, *group))
+    check_columns([*dict.fromkeys((label, *group, *drop))], [str(c) for c in frame.columns], file.name)
     return table_of(
         frame,
         label=label,
@@ -217,8 +217,8 @@ def table_of(
     if frame.empty:
         raise InputError(f"{name} has no rows.")
     for kind, column in (("label", label), *(("group", c) for c in group)):
-        if missing := int(frame[column].isna().sum()):
-            raise InputError(f"the {kind} column {column!r} has {missing} missing values; drop those rows.")
+        if missing := missing_in(frame[column]):
+            refuse_missing(kind, column, missing)
     unnamed = [str(c) for c in frame.columns if str(c).startswith("Unnamed: ") and c not in drop]
     if unnamed:
         raise InputError(f"{name} has a column without a name ({unnamed[0]!r}); drop it or write the file without it.")
@@ -241,15 +241,31 @@ def table_of(
     )
 
 
-def _read(file: Path) -> pd.DataFrame:
+def missing_in(series: pd.Series[Any]) -> int:
+    """How many labels or groups are missing, or are a word for it, in every kind of file."""
+    return int((series.isna() | series.isin(MISSING_TEXTS)).sum())
+
+
+def refuse_missing(kind: str, column: str, count: int) -> None:
+    """Says what to do about them."""
+    raise InputError(
+        f"the {kind} column {column!r} has {count} missing values (empty, or a word such as NA, nan or null); drop"
+        " those rows, or give them a name of their own."
+    )
+
+
+def _read(file: Path, named: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}.")
     with reading(file):
         if is_parquet(file):
+            check_once(parquet_columns(file), file.name)
             return pd.read_parquet(file)
-        return pd.read_csv(file, skipinitialspace=True, low_memory=False)
+        frame: pd.DataFrame = pd.read_csv(file, **csv_settings(file, named))
+        check_width(frame, file)
+        return frame
 
 
 def _column(series: pd.Series[Any]) -> NDArray[Any]:
