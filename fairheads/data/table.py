@@ -180,7 +180,13 @@ def read_table(
     Raises
     ------
     InputError
-        If the file cannot be read, a column does not exist, or the label does not have two values.
+        If the file cannot be read, a column does not exist or is there twice, a label or group is missing, or the label
+        does not have two values.
+
+    Notes
+    -----
+    Empty cells and the words NA, N/A, NULL, NaN and the like are missing; ``None`` is so in an input, and a value of
+    the label and of the groups.
     """
     if isinstance(group, str):
         raise ConfigError(f"`group` must be a sequence of column names, such as [{group!r}], got a single string.")
