@@ -44,7 +44,7 @@ def called(module: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
 def _speaking(module: nn.Module) -> nn.Module:
     """The module whose ``forward`` says what a network takes: wrappers take anything."""
     for kind, name in _WRAPPERS:
-        if isinstance(module, kind) and isinstance(inner := getattr(module, name, None), nn.Module):
+        if isinstance(module, kind) and (inner := module._modules.get(name)) is not None:
             return _speaking(inner)
     return module
 
