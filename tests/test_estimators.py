@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fairheads.constraints import Constraint, demographic_parity, equal_opportunity, equalized_odds, mmd, wasserstein
 from fairheads.data import Dataset
-from fairheads.errors import ConfigError, FairheadsError, InputError
+from fairheads.errors import ConfigError, FairheadsError, FairheadsWarning, InputError
 from fairheads.estimators import ConstrainedClassifier, TwoHeadClassifier, Weighted
 from fairheads.estimators.rows import folded, group_codes, held_out
 from fairheads.nets import MLP, TwoHeadNet
@@ -121,6 +121,16 @@ def test_folding_keeps_the_logits() -> None:
     scaler, net = StandardScaler().fit(X), MLP(2, hidden=(4,)).double()
     before = net(torch.tensor(scaler.transform(X)))
     torch.testing.assert_close(folded(net, scaler)(torch.tensor(X)), before, rtol=1e-10, atol=1e-10)
+
+
+def test_columns_that_lie_too_far_from_0_for_their_spread_are_warned_of() -> None:
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.normal(size=200), rng.normal(size=200) + 9e4, rng.normal(size=200) + 2e6], axis=1)
+    y, sex = (X[:, 0] > 0).astype(int), np.arange(200) % 2
+    for made in (ConstrainedClassifier(**QUICK), TwoHeadClassifier(max_gap=1.0, confidence=None, **QUICK)):
+        made.fit(X[:, :2], y, sensitive_features=sex)
+        with pytest.warns(FairheadsWarning, match=r"more than 100,000 standard deviations from 0 \(2\); .* Subtract"):
+            made.fit(X, y, sensitive_features=sex)
 
 
 def test_the_same_seed_gives_the_same_network_and_another_another(random_state_is_left_alone: None) -> None:

@@ -43,7 +43,8 @@ class ConstrainedClassifier(NetworkClassifier):
     ----------
     network_ : MLP
         Takes X as it is, (n, n_features_in_) float32, and returns (n, 1) logits of ``classes_[1]``. Inputs are
-        standardised for training; mean and scale are then folded into the first layer.
+        standardised for training; mean and scale are then folded into the first layer, which loses digits (and warns)
+        where a column lies more than 100,000 standard deviations from 0.
     objective_ : Objective
         The copy that was trained along (multipliers, adversary).
     history_ : History

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from fairheads.errors import ConfigError, InputError
+from fairheads.errors import ConfigError, FairheadsWarning, InputError
 from fairheads.nets import MLP
+
+FAR = 100_000
+"""Standard deviations from 0 at which rounding to float32 moves a logit by about .002; at ten times as far by .02."""
 
 
 def group_codes(sensitive_features: Any, n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -76,7 +80,19 @@ def held_out(cells: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bo
 
 
 def folded(net: MLP, scaler: StandardScaler) -> MLP:
-    """``net``, which was trained on standardised inputs, changed to take them as they are."""
+    """``net``, which was trained on standardised inputs, changed to take them as they are.
+
+    Warns where a column lies so far from 0 for its spread that the weights of ``net`` cannot tell its values apart.
+    """
+    far = np.flatnonzero(np.abs(scaler.mean_) > FAR * scaler.scale_).tolist()
+    if far and next(net.parameters()).dtype == torch.float32:
+        listed = ", ".join(map(str, far[:3])) + (", ..." if len(far) > 3 else "")
+        warnings.warn(
+            f"`X` has columns that lie more than {FAR:,} standard deviations from 0 ({listed}); what the network learnt"
+            " is rounded off in them. Subtract a constant first, such as the mean.",
+            FairheadsWarning,
+            stacklevel=3,
+        )
     first = cast(nn.Linear, net.backbone[0])
     weight = first.weight.detach().double() / torch.as_tensor(scaler.scale_)
     with torch.no_grad():
