@@ -467,6 +467,22 @@ def test_taps_and_edits_of_tensors_work_on_any_shape_and_keep_gradients_possible
     verify_no_hooks(net)
 
 
+def test_gradients_are_had_in_inference_mode_and_of_a_copy_of_what_was_made_in_it() -> None:
+    inputs = {"x": np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)}
+    network = TorchNetwork(net_of())
+    wanted = network.gradient(inputs, "backbone.1")
+    with torch.inference_mode():
+        made = copy.deepcopy(network.module)
+        found = network.gradient(inputs, "backbone.1")
+        with one_thread():
+            assert torch.ones(2, requires_grad=True).sum().requires_grad
+        assert torch.is_inference_mode_enabled()
+    assert all(map(np.array_equal, found, wanted))
+    with pytest.raises(ConfigError, match=r"made under torch.inference_mode\(\).*pass copy.deepcopy\(net\)"):
+        TorchNetwork(made)
+    assert all(map(np.array_equal, TorchNetwork(copy.deepcopy(made)).gradient(inputs, "backbone.1"), wanted))
+
+
 def test_one_thread_is_for_the_block_alone_even_when_it_fails() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -257,7 +257,7 @@ class TorchNetwork:
         # cuDNN has no derivative of recurrent layers in eval mode
         without_cudnn = torch.backends.cudnn.flags(enabled=False)
         edited = edit_outputs(self.module, layer, on_tensor)
-        with torch.enable_grad(), without_cudnn, self._masked(inputs), edited:
+        with torch.inference_mode(False), torch.enable_grad(), without_cudnn, self._masked(inputs), edited:
             score = self._score(logits_of(self._run(inputs)))
             if step is None or not score.requires_grad:
                 raise ConfigError(f"no gradient of the score by layer {layer!r} can be had; the network cuts it.")
@@ -355,6 +355,11 @@ def _module_of(module: nn.Module | ExportedProgram) -> nn.Module:
         raise ConfigError(f"a {name} runs copies of the network; pass its `module`.")
     if name == "FullyShardedDataParallel" or any(type(p).__name__ == "DTensor" for p in module.parameters()):
         raise ConfigError("the weights are spread over processes; gather them and pass the whole network.")
+    if any(weights.is_inference() for weights in (*module.parameters(), *module.buffers())):
+        raise ConfigError(
+            "the network was made under torch.inference_mode(), and has no gradients; pass copy.deepcopy(net), made"
+            " outside it."
+        )
     if isinstance(module, torch.fx.GraphModule) and "eval" in vars(module):
         raise ConfigError("the module of an exported graph does not show its layers; pass the ExportedProgram itself.")
     return module
