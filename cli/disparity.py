@@ -224,12 +224,10 @@ def _impact(
     predictions: Path, columns: dict[str, Any], standard: str, exclude_below: float, justification: str
 ) -> ImpactReport:
     """The impact ratios that a standard asks for."""
-    import numpy as np
-
     from fairheads.data import scores_of, tally_file
     from fairheads.data.roles import Roles
     from fairheads.errors import ConfigError
-    from fairheads.metrics.standards import four_fifths, local_law_144
+    from fairheads.metrics.standards import four_fifths, local_law_144, threshold_above_median
 
     Roles(**columns)
     if columns["prediction"] is not None:
@@ -239,8 +237,8 @@ def _impact(
         raise ConfigError("`--standard four-fifths` needs decisions: name --prediction, or a --threshold of the score.")
     with rows_read(f"counting {predictions.name}") as tell:
         if scoring:
-            median = np.median(scores_of(predictions, columns["score"], progress=tell))
-            columns = {**columns, "threshold": float(np.nextafter(median, np.inf))}  # strictly above it
+            scores = scores_of(predictions, columns["score"], progress=tell)
+            columns = {**columns, "threshold": threshold_above_median(scores)}
         tally = tally_file(predictions, **columns, progress=tell)
     if standard == "four-fifths":
         return four_fifths(tally, name=predictions.name, exclude_below=exclude_below)

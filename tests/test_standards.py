@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
 from fairheads.errors import ConfigError, InputError
-from fairheads.metrics.standards import above_median, four_fifths, local_law_144
+from fairheads.metrics.standards import above_median, four_fifths, local_law_144, threshold_above_median
 from fairheads.results._csv import csv_text
 from fairheads.results._text import columns
 from fairheads.results.impact import ImpactReport, ImpactRow
@@ -265,6 +265,8 @@ def test_above_the_median_is_strictly_above() -> None:
     assert above_median([1.0, 2.0, 3.0, 4.0]).tolist() == [0, 0, 1, 1]
     assert above_median([5, 5, 5]).tolist() == [0, 0, 0]
     assert above_median([1]).dtype == np.uint8
+    score = np.array([0.1, 0.2, 0.3], np.float32)
+    assert above_median(score).tolist() == (score.astype(float) >= threshold_above_median(score)).tolist() == [0, 0, 1]
     for wrong in ([], [[1.0]], [1.0, math.nan], ["a"], [True, False]):
         with pytest.raises(InputError):
             above_median(wrong)

@@ -97,13 +97,25 @@ def above_median(score: ArrayLike) -> NDArray[np.uint8]:
     >>> above_median([1.0, 2.0, 2.0, 3.0]).tolist()
     [0, 0, 0, 1]
     """
+    threshold = threshold_above_median(score)
+    above: NDArray[np.uint8] = (np.asarray(score, np.float64) >= threshold).astype(np.uint8)
+    return above
+
+
+def threshold_above_median(score: ArrayLike) -> float:
+    """The least number that is strictly above the median of the scores: with it as threshold `above_median` decides.
+
+    Raises
+    ------
+    InputError
+        As `above_median`.
+    """
     scores = np.asarray(score)
     if scores.ndim != 1 or not len(scores) or scores.dtype.kind not in "iuf":
         raise InputError(f"`score` must be one number per row, got {scores.dtype} of shape {scores.shape}.")
     if not np.isfinite(scores).all():
         raise InputError("`score` must be finite in every row.")
-    above: NDArray[np.uint8] = (scores > np.median(scores)).astype(np.uint8)
-    return above
+    return float(np.nextafter(np.median(scores.astype(np.float64)), np.inf))
 
 
 def four_fifths(
