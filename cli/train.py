@@ -104,6 +104,9 @@ def train(
     A published test split is held out as it is (Adult's), else --test of the rows. `fairheads audit --data` on the same
     table then uses those rows. A sweep saves each model as it is finished and, last, the front of accuracy and
     demographic-parity difference on those rows.
+
+    Defaults are those of this command, and the model's record says what was taken. The classes of fairheads.training
+    and fairheads.constraints start from less: Penalized from weight 1, every constraint from memory 0.
     """
     from fairheads.errors import ConfigError
     from fairheads.models import check_free, save_bundle
