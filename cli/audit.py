@@ -48,7 +48,9 @@ from .verbosity import say
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
 @flips_option("CSV file for who flips, by row; the report itself holds counts.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
-@click.option("--fail-on", multiple=True, metavar="VERDICT", help="Exit with 3 if any group has this verdict.")
+@click.option(
+    "--fail-on", multiple=True, metavar="VERDICT", help="Exit with 3 if any group has this verdict; repeatable."
+)
 @gap_options
 @config_option
 def audit(
@@ -118,13 +120,10 @@ def audit(
     from fairheads.audit.flipped import flips_csv
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
-    from fairheads.reports import gap_gate, render, verdict_gates
-    from fairheads.results import MEANING
+    from fairheads.reports import check_refused, gap_gate, render, verdict_gates
     from fairheads.twins import TwinRecipe, default_cache
 
-    for verdict in fail_on:
-        if verdict not in MEANING:
-            raise ConfigError(f"`--fail-on` must be one of {', '.join(MEANING)}, got {verdict!r}.")
+    check_refused(fail_on, n_twins or len(twin_paths))
     check_gap(max_gap, gap_metric, CORE)
     if n_twins and twin_paths:
         raise ConfigError("give either `--twins N` or `--twin MODEL`, not both.")
@@ -154,9 +153,6 @@ def audit(
             tell=lambda done: tell(f"reading {source}", done, None, "rows"),
         )
         own = None if recorded is None else training_rows(recorded, rows.table, columns, train_data)
-        flip = names(group_input) or None
-        if flip is not None and bundle is not None and rows.data.preprocess is not None:
-            flip = bundle.encoded_columns(flip)
         twins: TwinRecipe | tuple[Path, ...] | None = twin_paths or None
         if own is not None:
             twins = TwinRecipe(
@@ -177,7 +173,7 @@ def audit(
             reference=reference,
             layers=names(layers) or None,
             seed=seed,
-            flip=flip,
+            flip=names(group_input) or None,
             details=not no_details,
             notes=[f"Audited on {rows.words}."],
             progress=lambda done, of: tell("auditing", done, of, "rows"),

@@ -172,18 +172,6 @@ def test_a_hostile_architecture_is_refused_before_it_takes_memory_or_time(
     assert time.perf_counter() - start < 2
 
 
-def test_the_inputs_that_a_column_became_are_found(bundle: Bundle, table: Table) -> None:
-    assert bundle.encoded_columns(["age"]) == ("age",)
-    assert bundle.encoded_columns(["town", "age"]) == ("town=x", "town=y", "age")
-    assert bundle.encoded_columns(["town=y"]) == ("town=y",)
-    names = bundle.encode(table, "test")[0].feature_names
-    assert names is not None and set(bundle.encoded_columns(["town", "age"])) == set(names)
-    with pytest.raises(InputError, match=r"'sex' is no input of the model; it has: age, town\."):
-        bundle.encoded_columns(["sex"])
-    with pytest.raises(InputError, match="no encoder for tables"):
-        replace(bundle, preprocess=None).encoded_columns(["age"])
-
-
 def test_a_two_headed_architecture_with_other_settings_is_refused(tmp_path: Path) -> None:
     folder = save_bundle(Bundle(net=TwoHeadNet(MLP(3, hidden=(4,)), 3)), tmp_path / "two")
     config = json.loads((folder / "config.json").read_text())
@@ -234,7 +222,7 @@ def test_another_table_is_all_test_rows(bundle: Bundle, table: Table) -> None:
 
 def test_an_existing_folder_is_kept(bundle: Bundle, saved: Path, tmp_path: Path) -> None:
     before = (saved / "model.safetensors").read_bytes()
-    with pytest.raises(InputError, match="exists"):
+    with pytest.raises(InputError, match=r"exists; choose another folder, or overwrite it \(`overwrite`"):
         save_bundle(bundle, saved)
     assert (saved / "model.safetensors").read_bytes() == before
     save_bundle(bundle, saved, overwrite=True)

@@ -255,7 +255,7 @@ def test_bad_input_is_refused_with_the_way_out(
     setting: Setting, twins: tuple[nn.Module, ...], audited: Dataset
 ) -> None:
     model = setting.unconstrained
-    with pytest.raises(ConfigError, match=r"at least 3 .*got 0: pass trained ones, or a TwinRecipe"):
+    with pytest.raises(ConfigError, match=r"at least 3 .*got 0: pass trained ones, or `TwinRecipe\(rows, n=6\)`"):
         selftest(model, audited, twins=())
     with pytest.raises(ConfigError, match="`strengths` must be above 0"):
         selftest(model, audited, twins=twins, strengths=(0.5, -1))

@@ -355,7 +355,7 @@ def test_celeba_is_read_as_published(tmp_path: Path, kind: str) -> None:
 
 
 def test_what_is_not_in_the_package_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--source"):
+    with pytest.raises(InputError, match=r"\(`source`, --source\)"):
         read_parts(SETTINGS["compas"], None)
     with pytest.raises(InputError, match="no file or folder"):
         read_parts(SETTINGS["compas"], tmp_path / "none")

@@ -86,27 +86,6 @@ class Bundle(Displayed):
         split = self.training.get("split")
         return split is not None and split["source"] == table.source
 
-    def encoded_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """The inputs that columns of a table become: one for a number, one a category for text; these may be named too.
-
-        Raises
-        ------
-        InputError
-            If a column is no input of the model.
-        """
-        if self.preprocess is None:
-            raise InputError("the model has no encoder for tables; name the columns of its inputs.")
-        found: list[str] = []
-        for column in columns:
-            values = self.preprocess.categories.get(column)
-            made = [column] if values is None else [f"{column}={value}" for value in values]
-            if not set(made) <= set(self.preprocess.feature_names):
-                raise InputError(
-                    f"column {column!r} is no input of the model; it has: {', '.join(self.preprocess.inputs)}."
-                )
-            found += made
-        return tuple(found)
-
     def encode(self, table: Table, part: str, *, most: int | None = None, seed: int = 0) -> tuple[Dataset, str]:
         """The rows of ``table`` as this model takes them, and which they are, in words.
 
@@ -233,7 +212,7 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> Path:
     if not target.exists():
         return target
     if not overwrite:
-        raise InputError(f"{str(target)!r} exists; choose another folder, or overwrite it (--overwrite).")
+        raise InputError(f"{str(target)!r} exists; choose another folder, or overwrite it (`overwrite`, --overwrite).")
     if not holds_model(target) or {path.name for path in target.iterdir()} - {CONFIG, WEIGHTS, ROWS}:
         raise InputError(f"{str(target)!r} is no model, or holds other files too; choose another folder.")
     return target

@@ -104,6 +104,6 @@ def refuse_few(n: int) -> None:
     if n < FEWEST:
         raise ConfigError(
             f"`twins` must be at least {FEWEST} networks (6 or more for a useful test), in each of which a head is"
-            f" planted and audited beside the others, got {n}: pass trained ones, or a TwinRecipe to train them"
-            " (`--twins 6`)."
+            f" planted and audited beside the others, got {n}: pass trained ones, or"
+            " `TwinRecipe(rows, n=6)` to train them (--twins 6)."
         )

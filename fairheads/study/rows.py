@@ -70,7 +70,7 @@ def read_parts(setting: PaperSetting, source: Path | None) -> Parts:
             raise InputError(f"adult comes with the package and is read from no source, got {str(source)!r}.")
         return _tables(adult(sensitive="sex"))
     if source is None:
-        raise InputError(f"{setting.data} is not part of this package; name its file or folder (--source).")
+        raise InputError(f"{setting.data} is not part of this package; name its file or folder (`source`, --source).")
     if not source.exists():
         raise InputError(f"there is no file or folder {str(source)!r}.")
     if setting.data == "compas":
