@@ -147,6 +147,10 @@ def test_other_texts_are_refused(text: str, message: str) -> None:
     ("said", "outputs", "error", "message"),
     [
         ("logit", LOGITS, InputError, "3 logits a row; say which class"),
+        ("logit:1", LOGITS.softmax(1), InputError, r"returns probabilities.*outcome=Outcome\('softmax', 1\)"),
+        ("logit", LOGITS.softmax(1).half(), InputError, "returns probabilities.*and no logits"),
+        ("logit", LOGITS, InputError, r"as in TorchNetwork\(net, favourable=1\)"),
+        ("softmax", LOGITS.softmax(1), InputError, r"as in TorchNetwork\(net, outcome=Outcome\('softmax', 1\)\)"),
         ("softmax", LOGITS.softmax(1), InputError, "3 probabilities a row; say which class"),
         ("softmax:1", LOGITS, InputError, "no probabilities; logits are said by 'logit'"),
         ("sigmoid", LOGIT, InputError, "no probabilities"),

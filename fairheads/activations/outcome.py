@@ -132,8 +132,8 @@ class Outcome:
         Raises
         ------
         InputError
-            If the outputs are of another shape or no probabilities where they should be, or nothing says which class is
-            favourable.
+            If the outputs are of another shape, no probabilities where they should be or such where they should be
+            logits, or nothing says which class is favourable.
         ConfigError
             If there is no such class, or no threshold where there are so many.
         """
@@ -179,7 +179,22 @@ class Outcome:
             raise ConfigError(f"`favourable` must be 0 or 1 where the network has one output, got {self.favourable}.")
         if self._is_probability and len(columns):
             self._refuse_other_than_probabilities(columns.detach())
+        elif self.kind == "logit" and columns.ndim == 2 and len(columns):
+            self._refuse_probabilities(columns.detach())
         return columns
+
+    def _refuse_probabilities(self, columns: Tensor) -> None:
+        off = (columns.double().sum(1) - 1).abs().max()
+        if (
+            columns.min() >= 0
+            and columns.max() <= 1
+            and off <= max(1e-4, columns.shape[1] * torch.finfo(columns.dtype).eps)
+        ):
+            outcome = f"Outcome('softmax', {1 if self.favourable is None else self.favourable})"
+            raise InputError(
+                "the network returns probabilities, which add up to 1 in every row, and no logits; say so by"
+                f" `outcome`, as in TorchNetwork(net, outcome={outcome})."
+            )
 
     def _refuse_other_than_probabilities(self, columns: Tensor) -> None:
         low, high = float(columns.min()), float(columns.max())
@@ -198,10 +213,12 @@ class Outcome:
 
     def _favourable(self, classes: int) -> int:
         if self.favourable is None:
-            what = "logits" if self.kind == "logit" else "probabilities"
+            of_logits = self.kind == "logit"
+            what, say = "logits" if of_logits else "probabilities", f"outcome=Outcome({self.kind!r}, 1)"
             raise InputError(
                 f"the network returns {classes} {what} a row; say which class is favourable (`favourable`, 0 to"
-                f" {classes - 1}), or merge its heads first if they are a task's and a group's (fairheads.twoheads)."
+                f" {classes - 1}, as in TorchNetwork(net, {'favourable=1' if of_logits else say})), or merge its heads"
+                " first if they are a task's and a group's (fairheads.twoheads)."
             )
         if not 0 <= self.favourable < classes:
             raise ConfigError(f"`favourable` must be a class from 0 to {classes - 1}, got {self.favourable}.")

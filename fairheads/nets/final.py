@@ -83,7 +83,10 @@ def logits_of(output: object) -> Tensor:
     if logits is None and isinstance(output, dict):
         logits = output.get("logits")
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
-        raise InputError(f"the network must return logits, or an output with `logits`, got {type(output).__name__}.")
+        raise InputError(
+            f"the network must return logits, or an output with `logits`, got {type(output).__name__}; wrap it in a"
+            " module that does."
+        )
     return logits
 
 
