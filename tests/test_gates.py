@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from results_for_tests import HOSTILE, LONG, audit, disparity, incomparable
 from test_cli import run
 
-from fairheads.reports import Gate, gap_gate, junit, verdict_gates
-from fairheads.results import MEANING, Number, undefined
+from fairheads.errors import ConfigError
+from fairheads.reports import Gate, check_refused, gap_gate, junit, verdict_gates
+from fairheads.results import Number, undefined
 from fairheads_cli.main import fairheads
 
 
@@ -46,6 +47,30 @@ def test_every_group_is_a_case_and_refused_verdicts_fail() -> None:
     told = found[1].find("system-out")
     assert told is not None and "Not testable" in (told.text or "")
     assert all(gate.met for gate in verdict_gates(report, ()))
+
+
+@pytest.mark.parametrize(
+    ("refused", "twins", "ways"),
+    [
+        (["compensating_head"], 0, "`--fail-on consistent_with_compensating_head`, or 2 twins or more"),
+        (["compensating_head"], 1, "with 1 twin no audit comes to that verdict"),
+        (["compensating_head", "aligned_use"], 0, "`--fail-on consistent_with_aligned_use`, or 2 twins"),
+        (["suppression"], 0, "Give 1 twins or more"),
+        (["head_or_suppression"], 0, "cannot fail"),
+        (["compensating_head"], 2, ""),
+        (["suppression"], 1, ""),
+        (["compensating_head", "consistent_with_compensating_head"], 0, ""),
+        (["inconclusive"], 0, ""),
+        ([], 0, ""),
+    ],
+)
+def test_a_gate_that_cannot_fail_is_refused_with_the_way_out(refused: list[str], twins: int, ways: str) -> None:
+    if not ways:
+        check_refused(refused, twins)
+        return
+    with pytest.raises(ConfigError, match=r"`--fail-on .*cannot fail") as caught:
+        check_refused(refused, twins)
+    assert ways in str(caught.value)
 
 
 @pytest.mark.parametrize(("most", "met"), [(0.059, False), (0.0601, True), (1.0, True)])
@@ -114,6 +139,6 @@ def test_the_example_of_a_pipeline_keeps_to_its_commands() -> None:
     steps = yaml.safe_load(block)["jobs"]["audit"]["steps"]
     (words,) = (shlex.split(step["run"]) for step in steps if step.get("run", "").startswith("fairheads"))
     context = fairheads.commands[words[1]].make_context("audit", words[2:])
-    assert (context.params["max_gap"], context.params["fail_on"]) == (0.05, ("compensating_head",))
-    assert context.params["fail_on"][0] in MEANING
+    assert (context.params["max_gap"], context.params["fail_on"]) == (0.05, ("consistent_with_compensating_head",))
+    check_refused(context.params["fail_on"], context.params["n_twins"] + len(context.params["twin_paths"]))
     assert any("report.md" in step.get("run", "") for step in steps)

@@ -13,6 +13,7 @@ from fairheads.pathways.case import Background, Case, _generalisation_error
 from fairheads.pathways.conditions import Rule, twin_summary
 from fairheads.pathways.measure import QUANTITIES, LayerMeasure, TwinMeasure
 from fairheads.pathways.verdict import judge
+from fairheads.reports.gates import NEEDED_TWINS
 from fairheads.results import MeritCurve, Number, PathwayReport
 
 SE = 0.01
@@ -410,3 +411,21 @@ def test_an_effect_that_does_not_reach_the_last_layer_is_no_head() -> None:
     assert judge(case(HEAD, last, twins=TWO_LAYERS), rule=Rule(reaches_end=False)).verdict == "compensating_head"
     assert said(HEAD, layer("l2", swap=0.05, erasure=0.01), twins=TWO_LAYERS) == "compensating_head"
     assert said(last, HEAD, twins=TWO_LAYERS) == "compensating_head"
+
+
+def test_a_gate_knows_how_many_twins_each_verdict_needs() -> None:
+    """Over effects of either sign, with the ranking kept or lost and the gap closed or not."""
+    found: dict[int, set[str]] = {}
+    for twins in (0, 1, 2, 5):
+        cases = [
+            case(layer(swap=swap, erasure=swap / 3, se=se), twins=TWINS[:twins], within=within, gap=gap)
+            for swap in (-0.3, 0.0, 0.3)
+            for se in (SE, 0.05)
+            for within in (0.75, 0.845)
+            for gap in (-0.16, -0.01)
+        ]
+        found[twins] = {judge(each).verdict for each in cases}
+    assert found[5] >= NEEDED_TWINS.keys()
+    for twins, verdicts in found.items():
+        assert all(NEEDED_TWINS.get(verdict, 0) <= twins for verdict in verdicts), (twins, verdicts)
+    assert "suppression" in found[1] and "compensating_head" in found[5]

@@ -1,7 +1,7 @@
 """Pages made of results: text, Markdown, HTML and CSV of any report, a page that compares audits, and gates."""
 
 from fairheads.reports.comparison import comparison_page
-from fairheads.reports.gates import Gate, gap_gate, junit, verdict_gates
+from fairheads.reports.gates import Gate, check_refused, gap_gate, junit, verdict_gates
 from fairheads.reports.pages import FORMATS, Report, load, render
 from fairheads.results._saving import save_texts
 
@@ -9,6 +9,7 @@ __all__ = [
     "FORMATS",
     "Gate",
     "Report",
+    "check_refused",
     "comparison_page",
     "gap_gate",
     "junit",

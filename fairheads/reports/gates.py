@@ -6,12 +6,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from fairheads.errors import ConfigError
 from fairheads.results import MEANING, AuditReport, DisparityReport, PathwayReport
 from fairheads.results._pathway_text import effect_text, twins_text
 from fairheads.results._words import VERDICT_NAME, clip, printable, rate_name, sentence
 
 NAME, LONG = 60, 1000
 """Letters of a name, and of a sentence."""
+
+NEEDED_TWINS = {"compensating_head": 2, "aligned_use": 2, "head_or_suppression": 1, "suppression": 1}
+"""Fewest twins with which a verdict can be found; the others need none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,27 @@ class Gate:
     met: bool
     short: str
     said: str
+
+
+def check_refused(refused: Collection[str], twins: int) -> None:
+    """Whether gates on these verdicts can fail in an audit with so many twins.
+
+    Raises
+    ------
+    ConfigError
+        If a verdict does not exist, or none of them can be found.
+    """
+    for verdict in refused:
+        if verdict not in MEANING:
+            raise ConfigError(f"`--fail-on` must be one of {', '.join(MEANING)}, got {verdict!r}.")
+    if refused and all(NEEDED_TWINS.get(verdict, 0) > twins for verdict in refused):
+        least = min(NEEDED_TWINS[verdict] for verdict in refused)
+        weaker = [f"`--fail-on consistent_with_{v}`" for v in refused if f"consistent_with_{v}" in MEANING]
+        ways = [*weaker, f"{least} twins or more (`--twins N`, or `--twin MODEL` for each)"]
+        raise ConfigError(
+            f"`--fail-on {' --fail-on '.join(refused)}` cannot fail: with {twins or 'no'}"
+            f" {'twin' if twins == 1 else 'twins'} no audit comes to that verdict. Give {', or '.join(ways)}."
+        )
 
 
 def verdict_gates(report: AuditReport, refused: Collection[str]) -> list[Gate]:
