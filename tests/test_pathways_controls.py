@@ -349,7 +349,7 @@ def test_a_module_that_is_used_twice_is_looked_into_at_each_call() -> None:
 
 
 def test_probabilities_and_layers_too_wide_are_refused() -> None:
-    with pytest.raises(InputError, match="as probabilities do"):
+    with pytest.raises(InputError, match=r"as probabilities do.*TorchNetwork\(net, outcome=Outcome\('sigmoid'\)\)"):
         analyze_pathways(nn.Sequential(trained(1), nn.Sigmoid()), rows(1))
     with pytest.raises(InputError, match="2,600 units"):
         analyze_pathways(nn.Sequential(nn.Linear(8, 2600), nn.ReLU(), nn.Linear(2600, 1)), rows(1))

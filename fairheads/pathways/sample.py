@@ -80,7 +80,8 @@ def collect(network: Network, data: Dataset, member: Mask, layers: Sequence[str]
     if 0 <= score.min() < 0.2 and 0.8 < score.max() <= 1:
         raise InputError(
             "all scores lie between 0 and 1, as probabilities do; the network must return logits"
-            " (if these are logits, every row is selected, and there is nothing to compare)."
+            " (if these are logits, every row is selected, and there is nothing to compare); of probabilities say"
+            " TorchNetwork(net, outcome=Outcome('sigmoid'))."
         )
     return Sample(batches, data.y, member, data.row_id, score, activations, jackknife_blocks(len(data), seed))
 
