@@ -227,6 +227,37 @@ def test_a_group_that_does_not_exist_is_refused_by_name_and_value(objective: Obj
     objective(logits, y, torch.where(group == 1, -1, group)), "a row without a group is none of them"
 
 
+@pytest.mark.parametrize(
+    "called",
+    [
+        Unconstrained(),
+        demographic_parity(),
+        Penalized(equalized_odds()),
+        Lagrangian(mmd()),
+        Adversarial(groups=2),
+        Reweighted(counts=[[3, 1], [2, 2]]),
+        GroupDRO(groups=2),
+    ],
+    ids=lambda called: type(called).__name__,
+)
+def test_what_is_no_tensor_of_the_rows_is_refused_by_name(called: nn.Module) -> None:
+    logits, y, group = ROWS
+    for given, says in (
+        ((logits, y.numpy(), group), r"`y` must be a tensor, got ndarray; see torch\.as_tensor"),
+        ((logits, y, group.numpy()), r"`group` must be a tensor, got ndarray; see torch\.as_tensor"),
+        ((logits, y, ["a", "b"]), r"`group` must be a tensor, got list"),
+        ((logits.numpy(), y, group), r"`logits` must be a tensor, got ndarray; see torch\.as_tensor"),
+        (({"logits": logits}, y, group), r"`logits` must be a tensor, got dict; give its `logits`"),
+        ((logits, y[:3], group), r"`y` must have one entry per row of `logits` \(4\), got 3"),
+        ((logits, y, group[:3]), r"`group` must have one entry per row of `logits` \(4\), got 3"),
+        ((logits, y, group, group.numpy()), "`strata` must be a tensor, got ndarray"),
+    ):
+        with pytest.raises(InputError, match=says):
+            called(*given)
+        with pytest.raises(InputError, match=says):
+            called(given[0], y=given[1], group=given[2], strata=given[3] if len(given) > 3 else None)
+
+
 @pytest.mark.parametrize("objective", [Adversarial(), Adversarial(layer="x", groups=2), Reweighted(), GroupDRO()])
 def test_what_an_objective_must_know_before_the_loop_is_said(objective: Objective) -> None:
     with pytest.raises(ConfigError, match=r"must be given, or `start` be called|open `objective.attached\(net\)`"):

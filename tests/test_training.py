@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from fairheads.constraints import Constraint, conditional_parity, demographic_parity, equal_opportunity, equalized_odds
 from fairheads.data import Dataset, RowRecord, Stream
-from fairheads.errors import ConfigError, DivergedError, InputError, UnsafeModelError
+from fairheads.errors import ConfigError, DivergedError, FairheadsError, InputError, UnsafeModelError
 from fairheads.nets import MLP, TwoHeadNet
 from fairheads.training import (
     Adversarial,
@@ -713,6 +715,30 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object], message:
     with pytest.raises(ConfigError, match=message):
         train(net, some_data(), Unconstrained(), **settings)
     assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"net": MLP}, r"`net` must be an nn\.Module, got the class MLP"),
+        (
+            {"data": TensorDataset(torch.zeros(4, 4))},
+            "`data` must be a Dataset or a Stream .*, got TensorDataset; in a",
+        ),
+        (
+            {"data": DataLoader(TensorDataset(torch.zeros(4, 4)))},
+            "`data` must be a Dataset .*, got DataLoader; in a loop",
+        ),
+        ({"objective": Penalized}, r"`objective` must be an Objective .*, got the class Penalized"),
+        ({"objective": nn.BCEWithLogitsLoss()}, "got BCEWithLogitsLoss; a loss of your own is its `task`"),
+        ({"validation": (torch.zeros(4, 4), [0, 1, 0, 1])}, r"`validation` must be a Dataset .*, got tuple"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(given: dict[str, Any], says: str) -> None:
+    net = MLP(4, hidden=(8,)).eval()
+    with pytest.raises(FairheadsError, match=says):
+        train(**{"net": net, "data": some_data(), "objective": Unconstrained(), **given})
+    assert not net.training
 
 
 def test_validation_rows_of_other_groups_are_refused() -> None:

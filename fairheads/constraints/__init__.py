@@ -13,7 +13,7 @@ from fairheads.constraints.parity import (
 )
 from fairheads.constraints.rates import RateConstraint
 from fairheads.constraints.record import CONSTRAINTS, constraint_from_dict
-from fairheads.constraints.state import Growing
+from fairheads.constraints.state import Growing, OfBatch
 from fairheads.constraints.statistics import (
     ACCURACY,
     ERROR_RATIO,
@@ -43,6 +43,7 @@ __all__ = [
     "Constraint",
     "DistributionConstraint",
     "Growing",
+    "OfBatch",
     "RateConstraint",
     "Statistic",
     "Violations",

@@ -11,7 +11,7 @@ from torch import Tensor
 from fairheads.constraints.assignment import Assignment, Recorded, Shared, Whole, memberships
 from fairheads.constraints.precision import in_full
 from fairheads.constraints.processes import joined_max
-from fairheads.constraints.state import Growing
+from fairheads.constraints.state import OfBatch, refuse_other_rows
 from fairheads.errors import ConfigError, InputError
 
 LINKS = ("sigmoid", "identity")
@@ -29,7 +29,7 @@ class Violations:
     hard: Tensor
 
 
-class Constraint(Growing):
+class Constraint(OfBatch):
     """A differentiable measure of disparity on a batch: ``constraint(logits, y, group) -> scalar``.
 
     Parameters
@@ -153,11 +153,7 @@ class Constraint(Growing):
 
     def assignment(self, y: Tensor, group: Tensor, strata: Tensor | None, like: Tensor) -> Assignment:
         """The cell of every row: (label x) stratum x group, labels outermost and groups innermost."""
-        n = like.shape[0]
-        if y.shape[0] != n or group.shape[0] != n or (strata is not None and strata.shape[0] != n):
-            got = {"y": y, "group": group, **({} if strata is None else {"strata": strata})}
-            name, values = next((k, v) for k, v in got.items() if v.shape[0] != n)
-            raise InputError(f"`{name}` must have one entry per row of `logits` ({n}), got {values.shape[0]}.")
+        refuse_other_rows({"logits": like, "y": y, "group": group, "strata": strata})
         if strata is not None and strata.ndim != 1:
             raise InputError(f"`strata` must be codes (n,), got shape {tuple(strata.shape)}.")
         outer = self._outer(self._labels(y) if self.by_label else None, strata)

@@ -183,7 +183,7 @@ class Adversarial(Objective):
             raise ConfigError(
                 "`groups` (and `width`, for a layer) must be given, or `start` be called, before the loop."
             )
-        seen = seen.to(self.adversary[-1].weight.dtype)
+        seen = seen.to(next(self.adversary.parameters()).dtype)
         units = _Reversed.apply(seen, self.weight)  # type: ignore[no-untyped-call]
         if self.given_label:
             units = torch.cat([units, y[:, None].to(units.dtype)], dim=1)

@@ -99,6 +99,7 @@ def train(
     >>> len(history.losses)
     2
     """
+    _refuse_other_kinds(net, data, objective, validation)
     if epochs < 1 or batch_size < 1 or not learning_rate > 0:
         raise ConfigError(
             f"`epochs` and `batch_size` must be at least 1 and `learning_rate` above 0,"
@@ -188,6 +189,28 @@ def train(
         stopped=run.stopped,
         resumed_at=run.resumed_at,
     )
+
+
+def _refuse_other_kinds(net: object, data: object, objective: object, validation: object) -> None:
+    """Say which argument is of another kind than `train` takes, and what to do."""
+
+    def kind(value: object) -> str:
+        return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+    if not isinstance(net, nn.Module):
+        raise ConfigError(f"`net` must be an nn.Module, got {kind(net)}.")
+    if not isinstance(data, Dataset | Stream):
+        raise InputError(
+            f"`data` must be a Dataset or a Stream (fairheads.data), got {kind(data)}; in a loop of your own over other"
+            " batches an objective is the loss."
+        )
+    if not isinstance(objective, Objective):
+        raise ConfigError(
+            f"`objective` must be an Objective such as Unconstrained(), got {kind(objective)};"
+            " a loss of your own is its `task`."
+        )
+    if validation is not None and not isinstance(validation, Dataset):
+        raise InputError(f"`validation` must be a Dataset (fairheads.data), got {kind(validation)}.")
 
 
 def _word(

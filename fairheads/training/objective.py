@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairheads.constraints import Constraint, Growing
+from fairheads.constraints import Constraint, OfBatch
 from fairheads.data import Dataset, Stream
 from fairheads.errors import ConfigError, FairheadsWarning, InputError
 from fairheads.training.tasks import Task, binary_cross_entropy, losses_of, task_name
@@ -18,7 +18,7 @@ FORGOTTEN = 100
 """Batches between two steps that are more than anybody accumulates gradients over."""
 
 
-class Objective(Growing):
+class Objective(OfBatch):
     """What training minimises on a batch: ``objective(logits, y, group) -> scalar``, a module like torch's own losses.
 
     Three lines put it into any training loop::
