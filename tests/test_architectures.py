@@ -508,6 +508,17 @@ def test_inputs_that_a_network_does_not_take_are_named_beside_those_that_it_take
         TorchNetwork(Named()).forward({"num": given["num"]})
 
 
+def test_inputs_without_names_are_refused() -> None:
+    network, x = TorchNetwork(MLP(5)), table()["x"]
+    data = Dataset(x, np.arange(ROWS) % 2, np.arange(ROWS) % 2)
+    for use in (network.forward, network.survey, lambda inputs: network.gradient(inputs, "backbone.1")):
+        with pytest.raises(InputError, match=r"`inputs` must be a mapping .*, got ndarray; write \{'x': X\}"):
+            use(x)
+        with pytest.raises(InputError, match="got Dataset; pass its `inputs`"):
+            use(data)
+        use(data.inputs)
+
+
 def test_of_several_classes_the_favourable_one_is_scored_against_the_largest_other() -> None:
     net = MLP(5, hidden=(6,), outputs=3)
     with torch.no_grad():

@@ -372,6 +372,8 @@ def test_inputs_go_by_name_or_in_order_and_others_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             network.forward(given)
+    with pytest.raises(InputError, match="`inputs` must be a mapping of names to arrays, got ndarray"):
+        network.forward(a)
 
 
 def test_layers_that_are_not_there_are_named_beside_those_that_are() -> None:

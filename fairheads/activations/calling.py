@@ -41,6 +41,19 @@ def called(module: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
     return module(**inputs) if by_name else module(*inputs.values())
 
 
+def refuse_unnamed(inputs: object) -> None:
+    """Refuse inputs that have no names.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(inputs, Mapping):
+        kind = type(inputs).__name__
+        way = "pass its `inputs`" if isinstance(getattr(inputs, "inputs", None), Mapping) else "write {'x': X}"
+        raise InputError(f"`inputs` must be a mapping of names to arrays, got {kind}; {way}.")
+
+
 def _speaking(module: nn.Module) -> nn.Module:
     """The module whose ``forward`` says what a network takes: wrappers take anything."""
     for kind, name in _WRAPPERS:

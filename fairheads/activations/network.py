@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from fairheads.activations.calling import called
+from fairheads.activations.calling import called, refuse_unnamed
 from fairheads.activations.devices import device_of
 from fairheads.activations.exports import rows_of
 from fairheads.activations.hooks import edit_outputs, evaluation_state, tap_outputs
@@ -175,6 +175,7 @@ class TorchNetwork:
         return self._given is None and in_functional_style(self.module)
 
     def survey(self, inputs: Mapping[str, Array], layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
+        refuse_unnamed(inputs)
         names = self._given if layers is None else tuple(layers)
         if names is not None:
             return self._learn(inputs, names)
@@ -195,6 +196,7 @@ class TorchNetwork:
         return default_layers(self._surveyed(inputs, default_modules(self.module)), self.module, reaches)
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
+        refuse_unnamed(inputs)
         self._learn(inputs, self._open)
 
         def logits(piece: Mapping[str, Array], _: Index) -> Tensor:
@@ -231,6 +233,7 @@ class TorchNetwork:
     def gradient(
         self, inputs: Mapping[str, Array], layer: str, shift: Array | None = None
     ) -> tuple[NDArray[np.float64], Array]:
+        refuse_unnamed(inputs)
         self._learn(inputs, [layer])
 
         def of_piece(piece: Mapping[str, Array], index: Index) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fairheads.activations.calling import refuse_unnamed
 from fairheads.activations.layers import Layer, layer_of
 from fairheads.activations.onnx_graph import Graph
 from fairheads.activations.onnx_layers import default_tensors
@@ -140,6 +141,7 @@ class OnnxNetwork:
         return default_tensors(self._graph, self._output) if self._given is None else self._given
 
     def survey(self, inputs: Mapping[str, Array], layers: Sequence[str] | None = None) -> tuple[Layer, ...]:
+        refuse_unnamed(inputs)
         names = self._given if layers is None else tuple(layers)
         if names is not None:
             return self._learn(inputs, names)
@@ -155,6 +157,7 @@ class OnnxNetwork:
         return tuple(self._known[name] for name in offered if name in self._known)
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
+        refuse_unnamed(inputs)
         edited = [edit.layer for edit in self._edits]
         tapped = [name for tap in self._taps for name in tap.layers]
         self._learn(inputs, [*edited, *tapped])
