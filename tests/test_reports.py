@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from results_for_tests import (
     HOSTILE,
@@ -30,9 +31,10 @@ from results_for_tests import (
     reading,
 )
 
+import fairheads_cli.main as command_line
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.evidence import with_details
-from fairheads.reports import FORMATS, comparison_page, render
+from fairheads.reports import FORMATS, comparison_page, load, render
 from fairheads.results import AuditReport, Comparison, PathwayReport
 from fairheads.results.page import html_page, markdown_page, text_page
 
@@ -293,6 +295,23 @@ def test_every_group_has_a_row_of_its_own() -> None:
     empty = Comparison(reports={"net": AuditReport.from_dict(audit().to_dict() | {"pathways": {}})})
     assert "no group was put beside a reference" in comparison_page(empty, {})
     assert "net" in empty.summary()
+
+
+def test_a_saved_comparison_of_audits_is_rendered_like_other_reports(tmp_path: Path) -> None:
+    file = tmp_path / "comparison.json"
+    file.write_text(comparison().to_json(), encoding="utf-8")
+    wanted = {
+        "text": f"{comparison().summary()}\n",
+        "json": comparison().to_json(),
+        "html": comparison_page(comparison(), {}),
+    }
+    for form, text in wanted.items():
+        done = CliRunner().invoke(command_line.fairheads, ["render", str(file), "--format", form])
+        assert done.exit_code == 0, done.output
+        assert done.stdout == text == render(load(file), form)
+    with pytest.raises(InputError, match="is not of the schema fairheads/comparison/1"):
+        file.write_text('{"schema": "fairheads/comparison/2"}')
+        Comparison.load(file)
 
 
 # ---------------------------------------------------------------- a browser

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fairheads.errors import ConfigError
+from fairheads.reports.comparison import comparison_page
 from fairheads.results import (
     AuditReport,
+    Comparison,
     ComparisonReport,
     DisparityReport,
     Front,
@@ -21,7 +23,15 @@ from fairheads.results import (
 )
 
 Report = (
-    AuditReport | ComparisonReport | DisparityReport | Front | ImpactReport | MergeReport | PaperReport | SelftestReport
+    AuditReport
+    | Comparison
+    | ComparisonReport
+    | DisparityReport
+    | Front
+    | ImpactReport
+    | MergeReport
+    | PaperReport
+    | SelftestReport
 )
 
 FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
@@ -30,6 +40,11 @@ FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
         "json": AuditReport.to_json,
         "md": page.markdown_page,
         "html": page.html_page,
+    },
+    Comparison: {
+        "text": lambda comparison: f"{comparison.summary()}\n",
+        "json": Comparison.to_json,
+        "html": lambda comparison: comparison_page(comparison, {}),
     },
     ComparisonReport: {
         "text": lambda report: f"{report.summary()}\n",
@@ -109,6 +124,5 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kinds = (ComparisonReport, DisparityReport, Front, ImpactReport, MergeReport, PaperReport, SelftestReport)
-    kind = next((kind for kind in kinds if schema == kind.SCHEMA), AuditReport)
+    kind = next((kind for kind in FORMATS if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

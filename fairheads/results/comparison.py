@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.results import _comparison_views
 from fairheads.results._words import clip
@@ -21,6 +21,8 @@ DISCLAIMER = "This does not say which network to use: verdicts are about network
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison(Shown):
     """Several audits side by side, by name."""
+
+    SCHEMA: ClassVar[str] = "fairheads/comparison/1"
 
     schema: Literal["fairheads/comparison/1"] = "fairheads/comparison/1"
     reports: dict[str, AuditReport]
