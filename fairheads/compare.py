@@ -23,6 +23,7 @@ from fairheads.metrics import CORE, disparity_of
 from fairheads.metrics.agreement import Decision, changes, paired, share
 from fairheads.models import Bundle, Opened, open_model
 from fairheads.models.running import running
+from fairheads.models.scikit import refuse_other_columns
 from fairheads.results import (
     CRITERIA,
     AuditReport,
@@ -106,6 +107,8 @@ def compare(
     if gap_metric not in GAPS:
         raise ConfigError(f"`gap_metric` must be one of {', '.join(GAPS)}, got {gap_metric!r}.")
     opened = {name: open_model(model) if isinstance(model, str | Path) else model for name, model in models.items()}
+    for name, model in opened.items():
+        refuse_other_columns(model, data[name], name)
     networks = {name: as_network(net_of(model)) for name, model in opened.items()}
     records = _records(data)
     for name, model in opened.items():
@@ -113,7 +116,8 @@ def compare(
             model.rows.refuse_overlap(records[name], of=name)
     decided, left_out = _common({name: _decided(name, networks[name], data[name]) for name in models})
     reports = {name: each.report() for name, each in decided.items()}
-    verdicts = _verdicts(audits, {name: told.digest_of(network) for name, network in networks.items()})
+    digests = {name: told.digest_of(network) for name, network in networks.items()}
+    verdicts = _verdicts(audits, digests)
     return ComparisonReport(
         front=front_of(
             [
@@ -125,7 +129,7 @@ def compare(
         ),
         models={
             name: ComparedModel(
-                digest=digest_of(networks[name]),
+                digest=digests[name],
                 rows=records[name].digest,
                 verdicts=_told(verdicts.get(name), records[name].digest, whole=not left_out),
                 **_by_group(report, gap_metric),
