@@ -11,7 +11,7 @@ from .config import config_option
 from .gates import check_gap, close_gates, gap_options
 from .options import SEED, flips_option, names, table_options, warnings_told, write_list
 from .progress import steps
-from .rows import Columns, bundle_at, model_options, trainable, training_rows
+from .rows import Columns, bundle_at, fitted_columns, model_options, trainable, training_rows
 from .verbosity import say
 
 
@@ -107,12 +107,13 @@ def audit(
     MODEL is a folder that fairheads saved, or any other saved model: .pt2 of torch.export, .onnx, .skops, a folder of
     transformers, or weights with --factory. No pickle is executed, and no other code but that of --factory and
     --loader. Models that bring no encoder are fed all columns of --data but the label, the group and those of --drop;
-    they must be numbers, and go in as they are, in their order, as one matrix of float32. Or --data is a .npz file:
-    --label and --group (by default y and group) name two arrays of it, and the others are the inputs. Images come as a
-    folder or a zip archive (--images) with a table of their labels and groups, and --preprocess FILE says how they are
-    fed: {"kind": "image", "size": [HEIGHT, WIDTH], "mean": [r, g, b], "scale": [r, g, b], "layout": "CHW" or "HWC",
-    "colours": "RGB" or "L"}, less mean and divided by scale, of 0 to 1. For a folder of transformers --text names the
-    column of texts, which its own tokenizer.json turns into tokens. For all other data there is --loader.
+    they must be numbers, and go in as they are, as one matrix of float32, in their order, or that of the columns which
+    scikit-learn noted in a .skops. Or --data is a .npz file: --label and --group (by default y and group) name two
+    arrays of it, and the others are the inputs. Images come as a folder or a zip archive (--images) with a table of
+    their labels and groups, and --preprocess FILE says how they are fed: {"kind": "image", "size": [HEIGHT, WIDTH],
+    "mean": [r, g, b], "scale": [r, g, b], "layout": "CHW" or "HWC", "colours": "RGB" or "L"}, less mean and divided by
+    scale, of 0 to 1. For a folder of transformers --text names the column of texts, which its own tokenizer.json turns
+    into tokens. For all other data there is --loader.
     """
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
@@ -133,7 +134,9 @@ def audit(
     if group_input is not None and no_details:
         raise ConfigError("`--group-input` asks for one of the details; give either it or `--no-details`.")
     outcome = None if outcome_text is None else Outcome.parse(outcome_text)
-    columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
+    columns = Columns(
+        source=source, label=label, group=group, favourable=favourable, drop=drop, order=fitted_columns(model)
+    )
     said = f"training {n_twins} twins" + (f" and {placebo} placebos" if placebo else "")
     sums = None if out is None else out / ".audit-sums.json"
     with warnings_told(), steps() as tell:

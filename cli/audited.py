@@ -198,7 +198,7 @@ def _streamed(
             found.append(n)
             return drawn(np.ones(n, bool), most, seed)
 
-        stream, (had,) = stream_table(columns.source, numbers=True, rows=chosen, **parts), found
+        stream, (had,) = stream_table(columns.source, numbers=True, order=columns.order, rows=chosen, **parts), found
         fed = stream.feature_names or ()
         shown = ", ".join(fed[:SHOWN]) + (", ..." if len(fed) > SHOWN else "")
         words = drawn_in_words(

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 WAYS = (
-    "a model without an encoder is fed a table of numbers alone (--drop names columns that are no inputs), arrays in a"
-    " .npz file, or what a function of yours returns (--loader pkg.mod:function)"
+    "a model without an encoder is fed a table of numbers alone (--drop names columns that are no inputs; words such as"
+    " yes and no are to be written as the numbers it was trained on), arrays in a .npz file, or what a function of yours"
+    " returns (--loader pkg.mod:function)"
 )
 
 SHOWN = 12
@@ -47,6 +48,8 @@ class Columns:
     group: str | None
     favourable: str | None
     drop: str | None
+    order: tuple[str, ...] = ()
+    """Columns that the model was fitted on, where it names them."""
 
     def table(self, source: str | None = None) -> Table:
         """The table, read once, or another one of the same columns."""
@@ -96,6 +99,21 @@ def bundle_at(model: Path, factory: str | None, outcome: Outcome | None = None) 
     return found if isinstance(found, Bundle) else None
 
 
+def fitted_columns(model: Path) -> tuple[str, ...]:
+    """The columns, in order, that an MLP of scikit-learn was fitted on; other files name none.
+
+    Raises
+    ------
+    FairheadsError
+        As `fairheads.models.open_model`.
+    """
+    from fairheads.models import open_model
+    from fairheads.models.scikit import Perceptron
+
+    found = open_model(model) if model.suffix.lower() == ".skops" else None
+    return found.feature_names or () if isinstance(found, Perceptron) else ()
+
+
 def rows_of(bundle: Bundle | None, columns: Columns, split: str, loader: str | None) -> Rows:
     """The rows that are audited.
 
@@ -110,13 +128,13 @@ def rows_of(bundle: Bundle | None, columns: Columns, split: str, loader: str | N
         return _arrays(columns)
     table = _structured(columns) if columns.source.endswith(".npy") else columns.table()
     if bundle is None or bundle.preprocess is None:
-        return _numbers(table)
+        return _numbers(table, columns.order)
     data, words = bundle.encode(table, split)
     return Rows(data=data, words=words, table=table)
 
 
-def _numbers(table: Table) -> Rows:
-    """All inputs of a table as one matrix of float32, in the order of the columns."""
+def _numbers(table: Table, order: tuple[str, ...]) -> Rows:
+    """All inputs of a table as one matrix of float32, in this order where it names them all, else in the columns'."""
     import numpy as np
 
     from fairheads.data import Dataset
@@ -127,6 +145,8 @@ def _numbers(table: Table) -> Rows:
     if text or not inputs:
         what = f"the column {text[0]!r}, which is text" if text else "no column beside the label and the group"
         raise InputError(f"{table.name} has {what}; {WAYS}.")
+    if set(order) == set(inputs):
+        inputs = {name: inputs[name] for name in order}
     data = Dataset(
         np.stack([values.astype(np.float32) for values in inputs.values()], axis=1),
         table.y,

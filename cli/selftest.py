@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import SEED, counted, names, table_options, warnings_told
-from .rows import Columns, Rows, bundle_at, model_options, rows_of, trainable, training_rows
+from .rows import Columns, Rows, bundle_at, fitted_columns, model_options, rows_of, trainable, training_rows
 from .verbosity import say
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def selftest(
             " that you have (3 or more)."
         )
     refuse_few(n_twins or len(twin_paths))
-    columns = Columns(source=source, label=label, group=group, favourable=favourable, drop=drop)
+    columns = Columns(
+        source=source, label=label, group=group, favourable=favourable, drop=drop, order=fitted_columns(model)
+    )
     with warnings_told():
         bundle = bundle_at(model, factory)
         recorded = trainable(bundle, columns, loader, model) if n_twins else None

@@ -16,6 +16,8 @@ from test_audit_models import save_pt2, small
 from test_cli import run
 from torch import nn
 
+from fairheads.audit import audit
+from fairheads.compare import compare
 from fairheads.data import Dataset
 from fairheads.errors import InputError
 from fairheads.models import Bundle, save_bundle
@@ -24,6 +26,8 @@ from fairheads.results import AuditReport
 
 OWN = """
 import numpy as np
+from fairheads.audit import audit
+from fairheads.compare import compare
 from fairheads.data import Dataset
 from fairheads.nets import MLP
 
@@ -212,7 +216,8 @@ WRONG: list[tuple[list[str], str, int]] = [
     (["net.pt2", *CSV, "--outcome", "sigmoid"], "which are no probabilities", 1),
     (["net.pt2", *CSV[:-2]], "has the column 'person', which is text; a model without an encoder is fed a table of", 1),
     (["net.pt2", "--data", "adult"], "which is text", 1),
-    (["net.pt2", *CSV[:-1], "person,c0"], "cannot be run on the inputs x (n, 7)", 1),
+    (["net.pt2", *CSV[:-1], "person,c0"], "it takes 8 columns, and there are 7 (c1, c2, c3, c4, c5, c6, c7)", 1),
+    ([*NET, *CSV[:-1], "person,c0"], "inputs x (n, 7): it takes 8 columns, and there are 7 (c1,", 1),
     (["net.pt2", "--data", "people.csv"], "(--label, --group)", 2),
     (["net.pt2", "--data", "x.npy"], "is one array, without names", 1),
     (["net.pt2", "--data", "people.npy", "--label", "y", "--group", "side"], "has no column 'y'; it has: c0", 1),
@@ -255,6 +260,33 @@ def test_columns_of_numbers_go_by_their_names(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("fairheads.audit.audit", audit)
     done = run("audit", "net.pt2", *CSV, "--group-input", "c7,c0")
     assert (done.exit_code, asked["flip"], asked["names"]) == (1, ("c7", "c0"), COLUMNS), done.stderr
+
+
+def test_columns_go_in_in_the_order_that_scikit_learn_noted(here: Path, tmp_path: Path) -> None:
+    skops = pytest.importorskip("skops.io", reason="needs the extra `integrations`")
+    neural = pytest.importorskip("sklearn.neural_network")
+    people = pd.read_csv(here / "people.csv")
+    model = neural.MLPClassifier((8,), max_iter=300, random_state=0, tol=1e-3).fit(people[[*COLUMNS]], people["hired"])
+    skops.dump(model, tmp_path / "net.skops")
+    people[[*COLUMNS[::-1], "hired", "side"]].to_csv(tmp_path / "other.csv", index=False)
+    (tmp_path / "folder").mkdir()
+    people[[*COLUMNS[::-1], "hired", "side"]].to_parquet(tmp_path / "folder" / "other.parquet", index=False)
+    right = model.score(people[[*COLUMNS]], people["hired"])
+    for source in ("other.csv", "folder"):
+        words = ["--data", str(tmp_path / source), "--label", "hired", "--group", "side"]
+        report = report_of(str(tmp_path / "net.skops"), *words)
+        assert report["disparity"]["metrics"]["accuracy"]["overall"]["value"] == pytest.approx(right)
+        missing = run("audit", tmp_path / "net.skops", *words, "--drop", "c0,c3")
+        assert missing.exit_code == 1 and "the model was fitted on the columns c0, c1" in missing.stderr
+        assert "in this order; " in missing.stderr and "lacks 'c0', 'c3'." in missing.stderr
+    x = people[[*COLUMNS[::-1]]].to_numpy()
+    turned = Dataset(x, people["hired"] == "yes", people["side"], feature_names=COLUMNS[::-1], name="turned")
+    with pytest.raises(InputError, match="c7, in this order; turned has them in another one"):
+        audit(tmp_path / "net.skops", turned)
+    with pytest.raises(InputError, match=r"twin 1 was fitted on the columns c0, .*; turned has them in another one"):
+        audit(small(), turned, twins=[tmp_path / "net.skops"])
+    with pytest.raises(InputError, match="one was fitted on the columns"):
+        compare({"one": tmp_path / "net.skops", "two": small()}, {"one": turned, "two": turned})
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from fairheads.data import Dataset, RowRecord, Stream, blocks
 from fairheads.errors import ConfigError, InputError
 from fairheads.models import Bundle, Opened
 from fairheads.models.running import running
+from fairheads.models.scikit import refuse_other_columns
 from fairheads.twins import TwinRecipe
 from fairheads.twins.given import refuse_other_recipe, refuse_trained_on, refuse_twice, same_rows
 
@@ -40,6 +41,8 @@ def twins_of(
     if isinstance(twins, TwinRecipe):
         return _trained(twins, model, rows)
     opened = [how.open_twin(twin) for twin in twins]
+    for number, each in enumerate(opened, 1):
+        refuse_other_columns(each, data, f"twin {number}")
     bundles = [each for each in opened if isinstance(each, Bundle)]
     refuse_trained_on(opened, rows)
     for each in bundles:

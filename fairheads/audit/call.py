@@ -13,6 +13,7 @@ from fairheads.audit.told import data_info, digest_of, model_info, repeated, sco
 from fairheads.data import Dataset, RowRecord, Stream, refuse_other_rows
 from fairheads.models import Bundle
 from fairheads.models.running import running
+from fairheads.models.scikit import refuse_other_columns
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
 from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import checked_flip
@@ -104,9 +105,10 @@ def audit(
     twins = listed(twins)
     how = Opening.of(factory, outcome, model, twins)
     opened = how.open(model)
+    refuse_other_columns(opened, data)
     net, bundle = net_of(opened), recorded(opened, twins)
     network = as_network(net, layers=layers)
-    with running("the model", data.inputs):
+    with running("the model", data.inputs, data.feature_names):
         names = tuple(layer.name for layer in survey(network, data, layers))
     _check_flip(flip if details else None, data, reference)
     rows = RowRecord.of(data)

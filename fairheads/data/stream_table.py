@@ -36,6 +36,7 @@ def stream_table(
     group_in_inputs: bool = False,
     encoder: TableEncoder | None = None,
     numbers: bool = False,
+    order: Sequence[str] = (),
     rows: Callable[[int], NDArray[np.bool_]] | None = None,
     name: str | None = None,
     buffer: int = BUFFER,
@@ -57,6 +58,8 @@ def stream_table(
         out of it what is held out.
     numbers : bool
         Whether all inputs are fed as the numbers they are, in the order of the columns, without an encoder.
+    order : sequence of str
+        With ``numbers``: another order of the inputs, where it names them all and no others.
     rows : callable, optional
         Gets the number of rows of the table and returns a mask of those that the stream has, by default all. Their row
         ids are their places in the table.
@@ -101,7 +104,7 @@ def stream_table(
     chosen = favourable_of(sorted(found.labels), label, favourable)
     if found.encoder is None:
         raise InputError(f"{file.name} has no rows.")
-    made_by = _as_they_are(found.encoder, file.name) if numbers else found.encoder
+    made_by = _as_they_are(found.encoder, file.name, order) if numbers else found.encoder
     table = _Encoded(how, found, made_by, chosen, tuple(sorted(found.groups)))
     starts = np.cumsum([0, *found.rows]).tolist()
     mask = None if rows is None else rows(starts[-1])
@@ -118,11 +121,15 @@ def stream_table(
     )
 
 
-def _as_they_are(fitted: TableEncoder, name: str) -> TableEncoder:
+def _as_they_are(fitted: TableEncoder, name: str, order: Sequence[str]) -> TableEncoder:
     """The encoder that changes no number of these columns."""
     for column in fitted.categories:
-        raise InputError(f"{name} has the column {column!r}, which is text; without an encoder inputs must be numbers.")
-    return TableEncoder(numeric=dict.fromkeys(fitted.numeric, (0.0, 1.0)), categories={}, ignored=fitted.ignored)
+        raise InputError(
+            f"{name} has the column {column!r}, which is text; without an encoder inputs must be numbers: drop it, or"
+            " write words such as yes and no as the numbers that the model was trained on."
+        )
+    inputs = order if set(order) == set(fitted.numeric) else fitted.numeric
+    return TableEncoder(numeric=dict.fromkeys(inputs, (0.0, 1.0)), categories={}, ignored=fitted.ignored)
 
 
 def _unseen(parts: Sequence[_Rows]) -> dict[str, int]:

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fairheads.activations import TorchNetwork
+from fairheads.data import Dataset, Stream
+from fairheads.data.columns import shown
 from fairheads.errors import ConfigError, InputError, UnsafeModelError, first_line
 
 TRUSTED = tuple(f"sklearn.neural_network._stochastic_optimizers.{name}" for name in ("AdamOptimizer", "SGDOptimizer"))
@@ -55,7 +58,41 @@ class StandardScaled(nn.Module):
         return (inputs - self.mean) / self.scale
 
 
-def open_skops(content: bytes, members: Mapping[str, bytes], *, what: str) -> nn.Module:
+class Perceptron(nn.Sequential):
+    """The layers one after the other.
+
+    Attributes
+    ----------
+    feature_names : tuple of str, optional
+        The columns that it was fitted on, in order, where it was fitted on columns with names.
+    """
+
+    feature_names: tuple[str, ...] | None = None
+
+
+def refuse_other_columns(model: object, data: Dataset | Stream, what: str = "the model") -> None:
+    """Refuses columns that are not those of the model, in its order; where either has no names none are compared.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    module = model.module if isinstance(model, TorchNetwork) else model
+    wanted = module.feature_names if isinstance(module, Perceptron) else None
+    if wanted is None or data.feature_names is None or tuple(data.feature_names) == wanted:
+        return
+    there = set(data.feature_names)
+    lacking, more = [n for n in wanted if n not in there], [n for n in data.feature_names if n not in wanted]
+    said = [f"lacks {shown(lacking)}"] if lacking else []
+    said += [f"has {shown(more)} besides (--drop)"] if more else []
+    raise InputError(
+        f"{what} was fitted on the columns {', '.join(wanted[:12])}{', ...' if len(wanted) > 12 else ''}, in this"
+        f" order; {data.name or '`data`'} {' and '.join(said) or 'has them in another one'}."
+    )
+
+
+def open_skops(content: bytes, members: Mapping[str, bytes], *, what: str) -> Perceptron:
     """The network in a skops file as an equivalent module; that of a classifier returns logits, one for two classes.
 
     It is an ``MLPClassifier`` or ``MLPRegressor``, alone or as the last step of a pipeline behind a ``StandardScaler``.
@@ -104,7 +141,7 @@ def _entries(node: Any) -> Iterator[tuple[str, str]]:
             yield from _entries(each)
 
 
-def _module(model: Any, what: str) -> nn.Module:
+def _module(model: Any, what: str) -> Perceptron:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
@@ -129,4 +166,7 @@ def _module(model: Any, what: str) -> nn.Module:
         linear = nn.utils.skip_init(nn.Linear, *coefficients.shape, dtype=torch.tensor(coefficients).dtype)
         linear.load_state_dict({"weight": torch.tensor(coefficients.T.copy()), "bias": torch.tensor(intercepts)})
         made.append(linear)
-    return nn.Sequential(*made).eval()
+    network = Perceptron(*made)
+    names = getattr(model, "feature_names_in_", None)
+    network.feature_names = None if names is None else tuple(str(name) for name in names)
+    return network.eval()

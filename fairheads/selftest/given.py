@@ -13,6 +13,7 @@ from fairheads.activations import Network, TorchNetwork, as_network
 from fairheads.data import Dataset, RowRecord
 from fairheads.errors import ConfigError, InputError
 from fairheads.models import Bundle, open_model
+from fairheads.models.scikit import refuse_other_columns
 from fairheads.twins import TwinRecipe
 from fairheads.twins.given import refuse_trained_on, refuse_twice, same_rows
 
@@ -59,6 +60,7 @@ def given_networks(
         refuse_trained_on(others, data)
         matched = same_rows([opened, *others])
         nets = [_module(each) for each in others]
+    refuse_other_columns(opened, data)
     own = _module_behind(opened)
     refuse_twice([*nets, *(() if own is None else (own,))])
     if train_data is not None:
