@@ -22,8 +22,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 WAYS = (
     "a model without an encoder is fed a table of numbers alone (--drop names columns that are no inputs; words such as"
-    " yes and no are to be written as the numbers it was trained on), arrays in a .npz file, or what a function of yours"
-    " returns (--loader pkg.mod:function)"
+    " yes and no are to be written as the numbers it was trained on), arrays in a .npz file, or what a function of"
+    " yours returns (--loader pkg.mod:function)"
 )
 
 SHOWN = 12
