@@ -79,9 +79,8 @@ def test_a_network_without_gradients_is_described_alike() -> None:
     assert report.missing == {} and report.reading is not None and report.reading.method == "occlusion"
     assert report.verdict == whole().verdict
     assert report.units is not None and whole().units is not None
-    assert report.units.discovered == () or {(u.layer, u.unit) for u in report.units.discovered} == {
-        (u.layer, u.unit) for u in whole().units.discovered
-    }
+    named, wanted = ({(u.layer, u.unit) for u in each.units.discovered} for each in (report, whole()))
+    assert named == wanted and named
     np.testing.assert_allclose(
         [unit.value for unit in report.units.every], [unit.value for unit in whole().units.every], atol=0.003
     )

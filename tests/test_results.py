@@ -376,7 +376,7 @@ def test_hostile_names_stay_text_and_are_clipped_with_the_whole_in_the_title() -
 
 
 def test_the_same_report_gives_the_same_html() -> None:
-    assert audit().html() == audit().html() == fragment_of(audit())
+    assert audit().html() == audit().html() == fragment_of(audit()) != audit(name="other").html()
 
 
 # ---------------------------------------------------------------- figures
