@@ -22,7 +22,7 @@ def config_option(command: Command) -> Command:
         is_eager=True,
         expose_value=False,
         callback=_read,
-        help="TOML file of options by their names here; the command line wins.",
+        help="TOML file of options by their names here; the command line wins. Paths in it start where you run it.",
     )(command)
 
 

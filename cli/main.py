@@ -39,8 +39,8 @@ def fairheads() -> None:
     fairheads compare models/plain models/parity --data adult
     fairheads disparity decisions.csv --group sex --prediction hired   rates and gaps, from a table alone
 
-    Exit codes: 0 done, 1 an error, 2 wrong usage, 3 a gate (--max-gap, --fail-on) was not met. Results go to standard
-    output, progress to standard error.
+    Exit codes: 0 done, 1 an error, 2 wrong usage, 3 a gate (--max-gap, --fail-on) was not met, 130 interrupted
+    (Ctrl-C). Results go to standard output, progress to standard error.
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 import fairheads_cli.main as command_line
 from fairheads.reports import render
 from fairheads.results import MEANING, AuditReport, audit_schema
+from fairheads_cli.gates import EXIT_GATE
 
 pytestmark = pytest.mark.usefixtures("twins_in_this_process")
 
@@ -374,6 +376,15 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, here: Pat
     assert done.exit_code == 130
     assert "Traceback" not in done.output
     assert not (tmp_path / "report").exists()
+
+
+def test_the_exit_codes_are_told() -> None:
+    codes = (command_line.EXIT_ERROR, command_line.EXIT_USAGE, EXIT_GATE, command_line.EXIT_INTERRUPTED)
+    assert codes == (1, 2, 3, 130)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for text in (run("--help").stdout, readme):
+        (told,) = re.findall(r"Exit codes: (.*?)\.\s", text, re.DOTALL)
+        assert all(f" {code} " in told for code in codes), told
 
 
 def test_every_command_and_option_has_help_and_an_example() -> None:

@@ -73,6 +73,14 @@ def context_of(file: Path, *words: str) -> dict[str, Any]:
     return context.params
 
 
+def test_paths_in_a_file_start_where_the_command_runs(here: Path) -> None:
+    (here / "settings").mkdir()
+    (here / "settings" / "audit.toml").write_text(FULL)
+    assert run("audit", "--config", "settings/audit.toml").exit_code == 0  # net and numbers.csv lie beside the folder
+    told = " ".join(run("audit", "--help").stdout.split())
+    assert "Paths in it start where you run it" in told
+
+
 def test_the_command_line_wins(here: Path) -> None:
     params = context_of(
         here / "audit.toml", "--seed", "4", "--group", "other", "--format", "md", "--fail-on", "neutral"
