@@ -443,6 +443,24 @@ def test_of_a_network_in_functional_style_all_but_the_head_is_looked_at_in_the_o
         assert [layer.name for layer in TorchNetwork(exported).survey(inputs)] == FUNCTIONAL[kind]
 
 
+class HeadFirst(nn.Module):
+    """Two blocks, and a head that was registered before them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 1)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(5, 5), nn.ReLU()) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x)
+
+
+def test_the_last_block_is_looked_at_whatever_was_registered_after_the_head() -> None:
+    assert [layer.name for layer in TorchNetwork(HeadFirst()).survey(table())] == ["blocks.0", "blocks.1"]
+
+
 def test_looking_into_a_network_does_not_move_what_its_weights_are_made_of() -> None:
     net = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(5, 6)), nn.ReLU(), nn.Linear(6, 1))
     before = copy.deepcopy(net.state_dict())

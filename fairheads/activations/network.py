@@ -21,7 +21,7 @@ from fairheads.activations.layers import Layer, refuse_other_shape
 from fairheads.activations.outcome import Outcome
 from fairheads.activations.pieces import Index, Pieces, joined
 from fairheads.activations.places import Place, find_layer
-from fairheads.activations.survey import Survey, default_layers, default_modules, in_functional_style
+from fairheads.activations.survey import Survey, default_layers, default_modules, in_functional_style, linear_modules
 from fairheads.errors import ConfigError, InputError
 from fairheads.nets import TwoHeadNet, logits_of
 
@@ -193,7 +193,10 @@ class TorchNetwork:
             with self.edit(layer.name, push):
                 return not np.array_equal(self.forward(some), base, equal_nan=True)
 
-        return default_layers(self._surveyed(inputs, default_modules(self.module)), self.module, reaches)
+        linear = linear_modules(self.module)
+        head = self._surveyed(some, linear).head(linear)
+        modules = default_modules(self.module, None if head is None else head.module)
+        return default_layers(self._surveyed(some, modules), self.module, modules, reaches)
 
     def forward(self, inputs: Mapping[str, Array]) -> NDArray[np.float64]:
         refuse_unnamed(inputs)

@@ -36,14 +36,15 @@ _ACTIVE = (
 _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNCellBase)
 
 
-def default_modules(module: nn.Module) -> tuple[str, ...]:
+def default_modules(module: nn.Module, head: str | None = None) -> tuple[str, ...]:
     """Names of the modules whose outputs an audit looks at by default, in the order of registration.
 
-    Of a network of repeated blocks (a residual network, a transformer) the blocks; else the activation functions and
-    recurrent layers that are modules; else the linear and convolutional layers and recurrent cells, among them the one
-    that gives the output, which `default_layers` leaves out.
+    Of a network of repeated blocks (a residual network, a transformer) the blocks but the one around the ``head``, by
+    default the linear layer that was registered last; else the activation functions and recurrent layers that are
+    modules; else the linear and convolutional layers and recurrent cells, among them the one that gives the output,
+    which `default_layers` leaves out.
     """
-    return _blocks(module) or _named(module, _ACTIVE) or _named(module, _WEIGHTED)
+    return _blocks(module, head) or _named(module, _ACTIVE) or _named(module, _WEIGHTED)
 
 
 def in_functional_style(module: nn.Module) -> bool:
@@ -55,10 +56,15 @@ def _named(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[str, 
     return tuple(name for name, part in module.named_modules() if name and is_one_of(part, kinds))
 
 
-def _blocks(module: nn.Module) -> tuple[str, ...]:
+def linear_modules(module: nn.Module) -> tuple[str, ...]:
+    """Names of the linear layers, in the order of registration."""
+    return _named(module, (nn.Linear,))
+
+
+def _blocks(module: nn.Module, head: str | None) -> tuple[str, ...]:
     """Modules with parts and parameters of a class that stands at least twice in lists, outermost first."""
-    linear = [name for name, part in module.named_modules() if is_one_of(part, (nn.Linear,))]
-    head = linear[-1] if linear else ""
+    if head is None:
+        head = next(reversed(linear_modules(module)), "")
     found: list[tuple[str, type | str]] = []
     for name, part in module.named_modules():
         for own, child in part.named_children():
@@ -121,10 +127,9 @@ class Survey:
             if seen.module in modules
         )
 
-    def head(self, places: Sequence[Place]) -> Place | None:
-        """The place among these that the logits are taken from; where they are none's own, the last one called."""
-        ends = [place for place in places if self._seen(place, self._two).ends]
-        return next(reversed(ends or places), None)
+    def head(self, modules: Sequence[str]) -> Place | None:
+        """The call of one of these modules that the logits are taken from; None where they are none's own."""
+        return next((place for place in self.places(modules) if self._seen(place, self._two).ends), None)
 
     def paths(self, place: Place) -> tuple[Path, ...]:
         """Keys of all tensors of floats at a place, whatever its own."""
@@ -195,7 +200,9 @@ def _watched(
     ]
 
 
-def default_layers(survey: Survey, module: nn.Module, reaches: Callable[[Layer], bool]) -> tuple[Layer, ...]:
+def default_layers(
+    survey: Survey, module: nn.Module, modules: Sequence[str], reaches: Callable[[Layer], bool]
+) -> tuple[Layer, ...]:
     """The layers at the default modules in the order of a pass: every call of each, of several tensors the first that
     reaches the output.
 
@@ -204,8 +211,8 @@ def default_layers(survey: Survey, module: nn.Module, reaches: Callable[[Layer],
     """
     found: list[Layer] = []
     idle: list[Layer] = []
-    places = survey.places(default_modules(module))
-    head = survey.head(places) if in_functional_style(module) else None
+    places = survey.places(modules)
+    head = survey.head(modules) or next(reversed(places), None) if in_functional_style(module) else None
     for place in places:
         if place == head:
             continue
