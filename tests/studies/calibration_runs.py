@@ -58,7 +58,7 @@ ALPHA = 0.05
 ROWS, SMALL = 6000, 1000
 MARGIN, TRUTH = 0.1, 30_000
 GAP = 0.6
-"""Of merit, in standard deviations: base rates then differ by about .22, as on Adult by sex (.20)."""
+"""Of merit, in standard deviations: base rates then differ by about .19, as on Adult by sex (.20)."""
 
 Builder = Callable[[Setting], Planted]
 
