@@ -37,9 +37,10 @@ def draw(result: Table, file: Path) -> None:
     lines = [
         ("audited rows", {float(name.split()[0]): enough[name] for name in enough if name.endswith(" rows")}),
         ("strength of proxies (sd)", {float(name.split()[1]): enough[name] for name in enough if "proxy " in name}),
+        ("gap in merit (sd)", {float(name.split()[1]): enough[name] for name in enough if name.startswith("gap ")}),
     ]
     if "table" in result:
-        lines[0][1][6000.0] = lines[1][1][1.0] = result["table"]
+        lines[0][1][6000.0] = lines[1][1][1.0] = lines[2][1][0.6] = result["table"]
     panels = [(title, points) for title, points in lines if len(points) > 2]
     figure = Figure(figsize=(3.2 * len(kinds) + 1.4 + 3.6 * bool(panels), 8.4), layout="constrained")
     grid = figure.add_gridspec(
