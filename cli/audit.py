@@ -46,6 +46,7 @@ from .verbosity import say
 @click.option("--sample", type=int, metavar="N", help="A quick look: N rows, drawn with --seed, instead of all.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
+@click.option("--overwrite", is_flag=True, help="Replace a report of another model or other rows in --out.")
 @flips_option("CSV file for who flips, by row; the report itself holds counts.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
 @click.option(
@@ -79,6 +80,7 @@ def audit(
     sample: int | None,
     seed: int,
     out: Path | None,
+    overwrite: bool,
     list_flips: Path | None,
     form: str,
     fail_on: tuple[str, ...],
@@ -117,7 +119,7 @@ def audit(
     """
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
-    from fairheads.audit import forget
+    from fairheads.audit import forget, refuse_other_report
     from fairheads.audit.flipped import flips_csv
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
@@ -167,6 +169,8 @@ def audit(
                 progress=lambda done, of: tell(said, done, of, "networks"),
             )
         audited = model if bundle is None else bundle
+        if out is not None and not overwrite:
+            refuse_other_report(out, audited, rows.data, factory=factory, outcome=outcome)
         report = run(
             audited,
             rows.data,

@@ -262,6 +262,28 @@ def test_columns_of_numbers_go_by_their_names(monkeypatch: pytest.MonkeyPatch) -
     assert (done.exit_code, asked["flip"], asked["names"]) == (1, ("c7", "c0"), COLUMNS), done.stderr
 
 
+def test_a_report_of_another_model_or_of_other_rows_is_kept_unless_told(tmp_path: Path) -> None:
+    def files() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    quick = ["--no-details", "--out", str(tmp_path)]
+    assert run("audit", *NET, *CSV, *quick).exit_code == 0
+    first = files()
+    assert run("audit", *NET, *CSV, *quick).exit_code == 0 and files() == first, "the same audit"
+    other = ["5.safetensors", *NET[1:]]
+    for words, says in (
+        ([*other, *CSV], "is of another model (3.safetensors, other weights); choose another folder, or overwrite it"),
+        ([*NET, *CSV, "--sample", "400"], "is of other rows (600 of people.csv)"),
+    ):
+        done = run("audit", *words, *quick)
+        assert (done.exit_code, done.stdout, says in done.stderr) == (1, "", True), done.output
+        assert files() == first
+    assert run("audit", *other, *CSV, *quick, "--overwrite").exit_code == 0
+    assert files().keys() == first.keys() and files() != first
+    (tmp_path / "report.json").write_text("{}")
+    assert "is no report of an audit" in run("audit", *other, *CSV, *quick).stderr
+
+
 def test_columns_go_in_in_the_order_that_scikit_learn_noted(here: Path, tmp_path: Path) -> None:
     skops = pytest.importorskip("skops.io", reason="needs the extra `integrations`")
     neural = pytest.importorskip("sklearn.neural_network")
