@@ -12,8 +12,7 @@ from .options import SEED, names, rows_read
 from .verbosity import say
 
 if TYPE_CHECKING:
-    from fairheads.reports import Report
-    from fairheads.results import ImpactReport
+    from fairheads.results import DisparityReport, ImpactReport
 
 FORMATS = ("text", "json", "md", "html", "csv")
 
@@ -251,7 +250,7 @@ def _impact(
     )
 
 
-def _print(report: Report, out: Path | None, form: str) -> None:
+def _print(report: DisparityReport | ImpactReport, out: Path | None, form: str) -> None:
     from fairheads.reports import render
 
     shown = render(report, form)
