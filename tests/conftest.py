@@ -45,7 +45,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def twins_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twins are trained here, one after another: a worker process takes seconds to start. They are the same twins."""
-    monkeypatch.setattr("fairheads.twins.recipe.os.cpu_count", lambda: 1)
+    monkeypatch.setattr("fairheads.twins.recipe.cores", lambda: 1)
 
 
 @pytest.fixture

@@ -78,8 +78,8 @@ SECTIONS: tuple[tuple[str, str, Callable[[PathwayReport, int], Iterator[str]]], 
     (
         "What the head reads",
         "The network's internal estimate of the group is a readout of a layer, like its readout of the label. This is "
-        "what each of them takes from the inputs. Where both take the same, nothing but merit tells the groups apart: a "
-        "second head is then the same function as less weight on some of that merit.",
+        "what each of them takes from the inputs. Where both take the same, nothing but merit tells the groups apart: "
+        "a second head is then the same function as less weight on some of that merit.",
         _reading,
     ),
     (

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -24,6 +20,7 @@ from fairheads.study.measure import measure_fronts, measure_network
 from fairheads.study.rows import read_parts
 from fairheads.study.setting import PaperSetting
 from fairheads.study.studio import Studio
+from fairheads.workers import Worker, cores, worker
 
 Progress = Callable[[str, int, int], None]
 
@@ -80,16 +77,11 @@ def paper_study(
     where = None if source is None else Path(source)
     studio = Studio(setting, read_parts(setting, where), Path(out))
     _claim(studio)
-    workers = jobs or (1 if device not in (None, "cpu") else _cores())
+    workers = jobs or (1 if device not in (None, "cpu") else cores())
     tell = progress or (lambda *_: None)
     for step, names in _stages(studio):
         _do(studio, step, names, source=where, jobs=min(workers, len(names)), device=device, tell=tell)
     return report_of(setting, studio.parts, _runs(studio), _notes(studio))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _claim(studio: Studio) -> None:
@@ -198,7 +190,7 @@ def _do(
             finished[0] += 1
             tell(step, finished[0], len(names))
 
-    running: list[subprocess.Popen[str]] = []
+    running: list[Worker] = []
     with ThreadPoolExecutor(jobs) as pool:
         workers = [pool.submit(_work, studio.folder, step, left, source, device, told, running) for _ in range(jobs)]
         try:
@@ -208,8 +200,8 @@ def _do(
             with suppress(queue.Empty):
                 while True:
                     left.get_nowait()
-            for process in running:
-                process.terminate()
+            for one in running:
+                one.process.terminate()
             raise
 
 
@@ -220,31 +212,21 @@ def _work(
     source: Path | None,
     device: str | None,
     told: Callable[[], None],
-    running: list[subprocess.Popen[str]],
+    running: list[Worker],
 ) -> None:
     """One worker process: it is given a name and writes a line when that is done, until none is left."""
-    command = [sys.executable, "-m", "fairheads.study.worker", str(folder.resolve()), step]
-    command += ["" if source is None else str(source.resolve()), device or ""]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    pipe, name, said = subprocess.PIPE, "", ""
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=errors, env=environment, text=True, bufsize=1
-        ) as worker:
-            running.append(worker)
-            with suppress(queue.Empty, BrokenPipeError):  # none is left, or it ended; why is said below
-                while worker.stdin and worker.stdout:
-                    name = left.get_nowait()
-                    worker.stdin.write(f"{name}\n")
-                    said = worker.stdout.readline()
-                    if said != DONE:
-                        break
-                    told()
-        errors.seek(0)
-        message = said.removeprefix(FAILED).strip() if said.startswith(FAILED) else _last_line(errors.read())
-    if worker.returncode != 0 or said.startswith(FAILED):
+    arguments = str(folder.resolve()), step, "" if source is None else str(source.resolve()), device or ""
+    name, said = "", ""
+    with worker("fairheads.study.worker", *arguments) as one:
+        running.append(one)
+        with suppress(queue.Empty, BrokenPipeError):  # none is left, or it ended; why is said below
+            while True:
+                name = left.get_nowait()
+                said = one.ask(name)
+                if said != DONE:
+                    break
+                told()
+        failed = one.failure()
+    message = said.removeprefix(FAILED).strip() if said.startswith(FAILED) else failed
+    if message is not None:
         raise FairheadsError(f"{step}, {name or 'reading the rows'}: {message}")
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["the worker process ended without a message"])[-1]

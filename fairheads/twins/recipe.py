@@ -6,8 +6,6 @@ import inspect
 import itertools
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +26,7 @@ from fairheads.nets import TwoHeadNet
 from fairheads.training import train
 from fairheads.twins.job import NETS, PLACEBO_BASE, SEED_BASE, Factory, Job, address_of
 from fairheads.twins.worker import save_rows
+from fairheads.workers import cores, worker
 
 NEEDED = ("epochs", "batch_size", "learning_rate", "schedule")
 """What a record of training must say; twins follow it."""
@@ -208,7 +207,7 @@ class TwinRecipe:
                     " it from the script, or out of the function it is in, to the top of a module."
                 )
             return 1
-        return self.processes or os.cpu_count() or 1
+        return self.processes or cores()
 
     def _tell(self, done: int, of: int) -> None:
         if self.progress is not None:
@@ -270,16 +269,11 @@ def _refuse_other_networks(job: Job, net: nn.Module) -> None:
 
 def _run(job_file: Path, told: Callable[[], None]) -> None:
     """Run one worker process; it writes a line for every twin that is done."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "fairheads.twins.worker", str(job_file)]
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment, text=True) as worker:
-            for _ in worker.stdout or ():
-                told()
-        errors.seek(0)
-        message = errors.read()
-    if worker.returncode != 0:
-        reason = (message.strip().splitlines() or ["the worker process ended without a message"])[-1]
+    with worker("fairheads.twins.worker", str(job_file)) as one:
+        for _ in one:
+            told()
+        reason = one.failure()
+    if reason is not None:
         raise FairheadsError(f"a twin could not be trained: {reason}")
 
 
