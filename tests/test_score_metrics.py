@@ -12,6 +12,7 @@ from tables_for_tests import TABLES, Table, table
 from fairheads.metrics import disparity_report
 from fairheads.metrics import scores as of_scores
 from fairheads.metrics.curves import distances
+from fairheads.metrics.inversion import p_of_limits
 from fairheads.sums import BINS, ScoreHistogram, Tally
 
 SCORED = ["mean_score", "auc", "brier", "expected_calibration_error"]
@@ -153,3 +154,32 @@ def test_scores_that_are_no_probabilities_have_a_rank_and_no_calibration() -> No
     for name in ("brier", "expected_calibration_error"):
         assert report.metrics[name].overall.reason == "the scores are not all between 0 and 1"
     assert all(curve.calibration == () for curve in report.curves.values())
+
+
+def test_the_p_value_of_an_auc_agrees_with_its_interval_where_three_positives_are_ranked_almost_perfectly() -> None:
+    rng = np.random.default_rng(45)
+    group = np.r_[np.ones(30, int), np.zeros(570, int)]
+    y = (rng.random(600) < 0.1).astype(int)
+    score = 1 / (1 + np.exp(-(rng.normal(size=600) + 1.2 * y)))
+    settings = {"y_score": score, "sensitive_features": group, "metrics": ["auc"], "reference": "0", "replicates": 0}
+    for confidence in (0.5, 0.8, 0.95):
+        found = disparity_report(y, None, confidence=confidence, **settings).metrics["auc"].to_reference["1"]
+        assert (found.p.value < 1 - confidence) == (found.difference.low > 0 or found.difference.high < 0)
+    assert found.p.value > 0.05 and found.detectable.value > 0.1
+
+
+@pytest.mark.parametrize(("positives", "shift", "most"), [((3, 57), 0.0, 0.05), ((100, 100), 1.0, 1.0)])
+def test_p_values_of_aucs_keep_their_level_in_small_groups_and_find_a_difference(
+    positives: tuple[int, int], shift: float, most: float
+) -> None:
+    rng, times, rows = np.random.default_rng(7), 200, (300, 300) if shift else (30, 570)
+    estimates = []
+    for n, k, more in zip(rows, positives, (shift, 0.0), strict=True):
+        y = np.tile(np.r_[np.ones(k, int), np.zeros(n - k, int)], times)
+        score = np.clip(np.round((rng.normal(size=len(y)) + (1.2 + more) * y) * 20) / 20, -4, 6)
+        of = np.repeat(np.arange(times), n)
+        names = [str(i) for i in range(times)]
+        estimates.append(of_scores.auc(ScoreHistogram.count(score=score, y=y, group=of, groups=names)).groups)
+    p, _ = p_of_limits(estimates[0].side, estimates[1].side, 0.95)
+    found = (p <= 0.05).mean()
+    assert found > 0.8 if shift else found <= stats.binom.ppf(0.999, times, most) / times

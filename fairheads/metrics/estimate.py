@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairheads.metrics.intervals import SMALL, Bounds, Side, compared
+from fairheads.metrics.inversion import p_of_limits
 from fairheads.metrics.trials import Trials, tested
 from fairheads.results import Contrast, Gap, GapNull, Number, undefined
 
@@ -48,8 +49,8 @@ class Estimate:
     covariance : float64 (G, G), optional
         Where groups share rows.
     parts : tuple of Trials
-        The rate, or the rates of which it is the mean: two of these are tested by their common rate, other metrics by
-        standard errors.
+        The rate, or the rates of which it is the mean: two of these are tested by their common rate, means by Welch's
+        t, other metrics by their limits.
     slope : float64 (G,), optional
         How much the metric changes with its part, where it is not the part itself.
     freedom : float64 (G,), optional
@@ -253,7 +254,7 @@ def to_everybody(measured: Measured, groups: int, confidence: float) -> dict[str
     one = measured.groups.take(some)
     if measured.rest is None or measured.share is None:
         shared = np.full(groups, np.nan) if measured.shared is None else measured.shared[some]
-        p = None if measured.rest is None else _tested(one, measured.rest.take(some), np.zeros(groups))[0]
+        p = None if measured.rest is None else _tested(one, measured.rest.take(some), np.zeros(groups), confidence)[0]
         return contrasts(one, measured.everybody, shared, confidence, p=p)
     found = contrasts(one, measured.rest.take(some), np.zeros(groups), confidence)
     whole = measured.everybody.value[0]
@@ -315,11 +316,10 @@ def contrasts(
     Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6.
     """
     among = [i for i in range(len(estimate.groups)) if i != skip]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.where(covariance == 0, 0.0, np.clip(covariance / (estimate.se * other.se), -1, 1))
-    own, spread = _tested(estimate, other, covariance)
+    own, spread = _tested(estimate, other, covariance, confidence)
     p = own if p is None else p
-    difference, quotient = compared(estimate.side, other.side, confidence, correlation)
+    shared = _correlated(estimate, other, covariance)
+    difference, quotient = compared(estimate.side, other.side, confidence, shared)
     bounds = np.stack([*_within(difference, estimate.span), *quotient], 1)
     its = [i if len(other.groups) > 1 else 0 for i in range(len(estimate.groups))]
     known = [estimate.reasons[i] is None and other.reasons[its[i]] is None for i in among]
@@ -347,25 +347,33 @@ def contrasts(
     return found
 
 
-def _tested(one: Estimate, other: Estimate, covariance: Floats) -> tuple[Floats, Floats]:
+def _tested(one: Estimate, other: Estimate, covariance: Floats, confidence: float) -> tuple[Floats, Floats]:
     """Two-sided p (G,) of no difference, and the standard error that the difference has then; NaN where there is none.
 
-    Rates that share no rows are tested by their common rate, means of few values by Welch's t.
+    Rates that share no rows are tested by their common rate, means by Welch's t, others by the difference's limits.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = np.abs(one.value - other.value)
-        if one.parts and other.parts and not np.any(covariance):
+        spread = np.sqrt(np.maximum(one.se**2 + other.se**2 - 2 * covariance, 0.0))
+        if one.freedom is not None and other.freedom is not None:
+            few = (one.se**2 + other.se**2) ** 2 / (one.se**4 / one.freedom + other.se**4 / other.freedom)
+            spread = np.where(spread > 0, spread, np.nan)
+            return np.asarray(2 * special.stdtr(few, -difference / spread), np.float64), spread
+        if not one.parts or not other.parts:
+            found = p_of_limits(one.side, other.side, confidence, _correlated(one, other, covariance))
+            return np.where(spread > 0, found[0], np.nan), np.where(spread > 0, found[1], np.nan)
+        if not np.any(covariance):
             tests = [tested(a, b) for a, b in zip(one.parts, other.parts, strict=True)]
             spread = np.sqrt(np.sum([each**2 for _, each in tests], axis=0)) / len(tests)
             if len(tests) == 1:
                 return tests[0][0], spread if other.slope is None else spread * other.slope
-        else:
-            spread = np.sqrt(np.maximum(one.se**2 + other.se**2 - 2 * covariance, 0.0))
         spread = np.where(spread > 0, spread, np.nan)
-        if one.freedom is None or other.freedom is None:
-            return np.asarray(2 * special.ndtr(-difference / spread), np.float64), spread
-        few = (one.se**2 + other.se**2) ** 2 / (one.se**4 / one.freedom + other.se**4 / other.freedom)
-        return np.asarray(2 * special.stdtr(few, -difference / spread), np.float64), spread
+        return np.asarray(2 * special.ndtr(-difference / spread), np.float64), spread
+
+
+def _correlated(one: Estimate, other: Estimate, covariance: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(covariance == 0, 0.0, np.clip(covariance / (one.se * other.se), -1, 1))
 
 
 def _detectable(spread: float, n: int, most: float) -> Number:
