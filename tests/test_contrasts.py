@@ -12,7 +12,8 @@ from fairheads.metrics import disparity_of, disparity_report, trials
 from fairheads.metrics.estimate import holm
 from fairheads.metrics.nulls import gap_null
 from fairheads.metrics.rates import RATE_OF, rate
-from fairheads.metrics.trials import Trials, fisher
+from fairheads.metrics.stratified import difference_over_strata, ratio_over_strata
+from fairheads.metrics.trials import Trials, exact_p, fisher
 from fairheads.sums import Cells, Tally
 
 SELECTION = RATE_OF["selection_rate"]
@@ -98,7 +99,7 @@ def test_mantel_and_haenszels_test_gives_the_published_statistic() -> None:
     assert stats.chi2.isf(found.p.value, 1) == pytest.approx(6.38, abs=0.006)
 
 
-def test_mantel_and_haenszels_difference_and_ratio_give_the_published_figures_and_variances_by_hand() -> None:
+def test_mantel_and_haenszels_difference_and_ratio_give_the_published_figures_and_nearly_walds_limits() -> None:
     found = mantel_haenszel(DEATHS)
     assert round(found.difference.value, 3) == 0.035 and round(found.ratio.value, 2) == 1.33
     weight = sum(n1 * n0 / (n1 + n0) for _, n1, _, n0 in DEATHS)
@@ -110,12 +111,65 @@ def test_mantel_and_haenszels_difference_and_ratio_give_the_published_figures_an
         q_term += (a * (n0 - c) + c * (n1 - a)) / (2 * n)
         above, below = above + a * n0 / n, below + c * n1 / n
         spread += ((a + c) * n1 * n0 - a * c * n) / n**2
-    half = 1.959963984540054 * math.sqrt(rd * p_term + q_term) / weight
-    assert (found.difference.low, found.difference.high) == pytest.approx((rd - half, rd + half), abs=1e-9)
-    factor = math.exp(1.959963984540054 * math.sqrt(spread / (above * below)))
+    half = 1.959963984540054 * math.sqrt(rd * p_term + q_term) / weight  # Sato's variance
+    assert (found.difference.low, found.difference.high) == pytest.approx((rd - half, rd + half), abs=0.005)
+    factor = math.exp(1.959963984540054 * math.sqrt(spread / (above * below)))  # Greenland and Robins's
     assert (found.ratio.low, found.ratio.high) == pytest.approx(
-        (found.ratio.value / factor, found.ratio.value * factor)
+        (found.ratio.value / factor, found.ratio.value * factor), rel=0.03
     )
+
+
+def test_limits_of_one_stratum_are_miettinen_and_nurminens_published_ones_and_turn_with_the_groups() -> None:
+    # Newcombe (1998), Stat. Med. 17, 873-890, table II, method 6: 56/70 - 48/80.
+    counts = tuple(np.array([x], np.float64) for x in (56, 70, 48, 80))
+    assert difference_over_strata(*counts) == pytest.approx((0.0528, 0.3382), abs=5e-5)
+    low, high = ratio_over_strata(*counts)
+    turned = (*counts[2:], *counts[:2])
+    assert difference_over_strata(*turned) == pytest.approx((-0.3382, -0.0528), abs=5e-5)
+    assert ratio_over_strata(*turned) == pytest.approx((1 / high, 1 / low), rel=1e-6)
+
+
+@pytest.mark.parametrize("everybody", [0, 1])
+def test_strata_in_which_all_decisions_are_alike_have_an_interval_with_a_width(everybody: int) -> None:
+    group, control = ["a"] * 20 + ["b"] * 20, ["x", "y"] * 20
+    report = disparity_report(
+        None, [everybody] * 40, sensitive_features=group, control_features=control, reference="a", replicates=0
+    )
+    found = report.conditional.to_reference["b"]
+    assert found.difference.value == 0 and found.difference.low < -0.15 and found.difference.high > 0.15
+    assert (found.ratio.low < 0.9 and found.ratio.high > 1.1) if everybody else found.ratio.reason is not None
+
+
+@pytest.mark.parametrize(("sizes", "rates"), [((30, 600), (0.02, 0.05)), ((30, 600), (0.98, 0.95))])
+def test_limits_over_strata_cover_where_few_decisions_differ(
+    sizes: tuple[int, int], rates: tuple[float, float]
+) -> None:
+    rng, inside, times = np.random.default_rng(5), 0, 120
+    n1, n0 = (rng.multinomial(n, [0.5, 0.5], times).astype(np.float64) for n in sizes)
+    for one, other in zip(n1, n0, strict=True):
+        k1, k0 = (rng.binomial(n.astype(int), p).astype(np.float64) for n, p in zip((one, other), rates, strict=True))
+        low, high = difference_over_strata(k1, one, k0, other)
+        inside += low <= rates[0] - rates[1] <= high
+    assert inside >= stats.binom.ppf(0.001, times, 0.95)  # Wald limits hold .64 and .67 of them
+
+
+def test_the_exact_test_over_strata_is_fishers_in_one_and_adds_up_all_tables_in_two() -> None:
+    one, two = (3, 9, 4, 40), (2, 7, 1, 30)
+    assert exact_p(*(np.array([x]) for x in one)) == pytest.approx(fisher(*one), rel=1e-12)
+    laws = [stats.hypergeom(n1 + n0, k1 + k0, n1) for k1, n1, k0, n0 in (one, two)]
+    chance = np.zeros(40)
+    for i in range(20):
+        for j in range(20):
+            chance[i + j] += laws[0].pmf(i) * laws[1].pmf(j)
+    together = chance[chance <= chance[5] * (1 + 1e-7)].sum()
+    assert exact_p(*(np.array(x) for x in zip(one, two, strict=True))) == pytest.approx(together, rel=1e-9)
+
+
+def test_the_test_over_strata_keeps_its_level_where_few_are_selected() -> None:
+    rng, times = np.random.default_rng(6), 1000
+    hits = rng.binomial([[15, 15], [300, 300]], 0.05, (times, 2, 2))
+    p = [exact_p(k[0], np.array([15, 15]), k[1], np.array([300, 300])) for k in hits]
+    assert np.mean(np.array(p) <= 0.05) <= stats.binom.ppf(0.999, times, 0.05) / times
 
 
 def test_a_gap_that_strata_explain_vanishes_within_them() -> None:

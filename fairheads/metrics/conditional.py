@@ -11,7 +11,8 @@ from scipy import special
 
 from fairheads.metrics.estimate import ALPHA, POWER, gap_of, holm, with_bounds
 from fairheads.metrics.rates import RATE_OF, rate
-from fairheads.metrics.trials import Trials
+from fairheads.metrics.stratified import difference_over_strata, ratio_over_strata
+from fairheads.metrics.trials import EXPECTED, Trials, exact_p
 from fairheads.results import Conditional, Contrast, Number, Stratum, undefined
 from fairheads.sums import Cells
 
@@ -30,9 +31,9 @@ def conditional_parity(
     References
     ----------
     Mantel & Haenszel (1959), Statistical aspects of the analysis of data from retrospective studies of disease, J.
-    Natl. Cancer Inst. 22. Variances of the difference: Sato (1989), On the variance estimator for the Mantel-Haenszel
-    risk difference, Biometrics 45; of the log ratio: Greenland & Robins (1985), Estimation of a common effect
-    parameter from sparse follow-up data, Biometrics 41. The criterion: Kamiran, Zliobaite & Calders (2013),
+    Natl. Cancer Inst. 22; their test is exact where it need be: Mantel & Fleiss (1980), Minimum expected cell size
+    requirements for the Mantel-Haenszel one-degree-of-freedom chi-square test and a related rapid procedure, Am. J.
+    Epidemiol. 112. Limits: `fairheads.metrics.stratified`. The criterion: Kamiran, Zliobaite & Calders (2013),
     Quantifying explainable discrimination and removing illegal discrimination in automated decision making, Knowl.
     Inf. Syst. 35.
     """
@@ -56,7 +57,8 @@ def over_strata(
     others = [g for g in groups if g != reference]
     tables = {g: _table([_pair(cells, g, reference) for cells in cells_of]) for g in others}
     soft = any(cells.soft for cells in cells_of)
-    p = np.array([math.nan if soft else _p_value(table) for table in tables.values()], np.float64)
+    weighted = any(cells.weights is not None for cells in cells_of)
+    p = np.array([math.nan if soft else _p_value(table, weighted=weighted) for table in tables.values()], np.float64)
     return {
         g: _contrast(table, adjusted, confidence, soft=soft)
         for (g, table), adjusted in zip(tables.items(), holm(p).tolist(), strict=True)
@@ -78,13 +80,16 @@ def _pair(cells: Cells, group: str, reference: str) -> tuple[float, ...] | None:
     return p1 * n1, n1, p0 * n0, n0, float(trials.rows.sum())
 
 
-def _p_value(table: Floats) -> float:
-    """Mantel and Haenszel's test, two-sided, without correction for continuity."""
+def _p_value(table: Floats, *, weighted: bool) -> float:
+    """Mantel and Haenszel's test, two-sided, without correction for continuity; exact where counts are few."""
     k1, n1, k0, n0, _ = table
     n, k = n1 + n0, k1 + k0
     variance = (n1 * n0 * k * (n - k) / (n**2 * np.maximum(n - 1, 1e-9))).sum()
     if not variance > 0:
         return math.nan
+    least, most, expected = np.maximum(k - n0, 0).sum(), np.minimum(k, n1).sum(), (n1 * k / n).sum()
+    if not weighted and min(expected - least, most - expected) < EXPECTED:
+        return exact_p(*(np.rint(x).astype(np.int64) for x in (k1, n1, k0, n0)))
     return float(2 * special.ndtr(-abs((k1 - n1 * k / n).sum()) / np.sqrt(variance)))
 
 
@@ -96,36 +101,23 @@ def _contrast(table: Floats, p: float, confidence: float, *, soft: bool) -> Cont
         return Contrast(difference=nothing, ratio=nothing, p=nothing, detectable=nothing)
     weight = float((n1 * n0 / n).sum())
     difference = float(((k1 * n0 - k0 * n1) / n).sum() / weight)
-    z = float(special.ndtri(0.5 + confidence / 2))
-    first = float(((n1**2 * k0 - n0**2 * k1 + n1 * n0 * (n0 - n1) / 2) / n**2).sum())
-    second = float(((k1 * (n0 - k0) + k0 * (n1 - k1)) / n).sum()) / 2
-    half = math.inf if soft else z * math.sqrt(max(difference * first + second, 0.0)) / weight
     above, below = float((k1 * n0 / n).sum()), float((k0 * n1 / n).sum())
     pooled = k1 + k0
     spread = math.sqrt(float((n1 * n0 * pooled * (n - pooled) / (n**2 * np.maximum(n - 1, 1e-9))).sum())) / weight
     size = float(special.ndtri(1 - ALPHA / 2) + special.ndtri(POWER)) * spread
     reason = "rows belong to several groups" if soft else "no variance to test with"
-    low, high = max(difference - half, -1.0), min(difference + half, 1.0)
+    of, to = (Number(value=difference, n=rows), _ratio(above, below, rows))
+    if not soft:
+        counts = (k1, n1, k0, n0)
+        of = with_bounds(difference, rows, *difference_over_strata(*counts, confidence=confidence))
+        to = with_bounds(to.value, rows, *ratio_over_strata(*counts, confidence=confidence)) if below > 0 else to
     return Contrast(
-        difference=Number(value=difference, n=rows) if soft else with_bounds(difference, rows, low, high),
-        ratio=_ratio(above, below, _log_variance(table, above, below), z, rows, soft=soft),
+        difference=of,
+        ratio=to,
         p=undefined(reason, rows) if math.isnan(p) else Number(value=p, n=rows),
         detectable=undefined(reason, rows) if soft or not 0 < size <= 1 else Number(value=size, n=rows),
     )
 
 
-def _log_variance(table: Floats, above: float, below: float) -> float:
-    """Greenland and Robins's variance of the log of the ratio."""
-    k1, n1, k0, n0, _ = table
-    n = n1 + n0
-    spread = float(((n1 * n0 * (k1 + k0) - k1 * k0 * n) / n**2).sum())
-    return spread / (above * below) if above > 0 and below > 0 else math.nan
-
-
-def _ratio(above: float, below: float, variance: float, z: float, n: int, *, soft: bool) -> Number:
-    if below == 0:
-        return undefined("the rate is 0 in the reference", n)
-    if soft or math.isnan(variance):
-        return Number(value=above / below, n=n)
-    factor = math.exp(z * math.sqrt(max(variance, 0.0)))
-    return with_bounds(above / below, n, above / below / factor, above / below * factor)
+def _ratio(above: float, below: float, n: int) -> Number:
+    return undefined("the rate is 0 in the reference", n) if below == 0 else Number(value=above / below, n=n)
