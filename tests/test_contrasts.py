@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fairheads.metrics import disparity_of, disparity_report, trials
-from fairheads.metrics.estimate import holm
 from fairheads.metrics.nulls import gap_null
 from fairheads.metrics.rates import RATE_OF, rate
 from fairheads.metrics.stratified import difference_over_strata, ratio_over_strata
-from fairheads.metrics.trials import Trials, exact_p, fisher
+from fairheads.metrics.trials import Trials, exact_p, fisher, holm
 from fairheads.sums import Cells, Tally
 
 SELECTION = RATE_OF["selection_rate"]

@@ -100,3 +100,20 @@ def test_groups_that_share_rows_are_tested_as_sharers() -> None:
         (contrast,) = metric.to_reference.values()
         below.append(contrast.p.value <= 0.05)
     assert 0.02 <= np.mean(below) <= 0.09
+
+
+def test_a_metric_of_the_callers_is_tested_at_its_level_in_a_small_group() -> None:
+    rng, times, few = np.random.default_rng(8), 150, 0
+    f1 = {"f1": lambda tp, fp, fn, tn: 2 * tp / (2 * tp + fp + fn)}
+    group = np.r_[np.ones(30, int), np.zeros(570, int)].astype(str)
+    tested = 0
+    for _ in range(times):
+        y = (rng.random(600) < 0.1).astype(int)
+        decision = np.where(rng.random(600) < 0.8, y, 1 - y)
+        report = disparity_report(
+            y, decision, sensitive_features=group, metrics=[], custom=f1, reference="0", replicates=300
+        )
+        p = report.metrics["f1"].to_reference["1"].p
+        tested += p.reason is None
+        few += p.reason is None and p.value < 0.05
+    assert tested > 100 and few <= stats.binom.ppf(0.99, tested, 0.05)  # the standard error alone: .13 of them

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fairheads.metrics.estimate import ALPHA, POWER, gap_of, holm, with_bounds
+from fairheads.metrics.estimate import ALPHA, POWER, gap_of, with_bounds
 from fairheads.metrics.rates import RATE_OF, rate
 from fairheads.metrics.stratified import difference_over_strata, ratio_over_strata
-from fairheads.metrics.trials import EXPECTED, Trials, exact_p
+from fairheads.metrics.trials import EXPECTED, Trials, exact_p, holm
 from fairheads.results import Conditional, Contrast, Number, Stratum, undefined
 from fairheads.sums import Cells
 

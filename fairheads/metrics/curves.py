@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fairheads.metrics.estimate import holm, with_bounds
+from fairheads.metrics.estimate import with_bounds
 from fairheads.metrics.intervals import rate_interval, weighted_rate_interval
+from fairheads.metrics.trials import holm
 from fairheads.results import CalibrationBin, Curves, Distances, Number, undefined
 from fairheads.sums import BINS, ScoreHistogram
 

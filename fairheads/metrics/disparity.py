@@ -16,7 +16,7 @@ from fairheads.metrics.conditional import conditional_parity
 from fairheads.metrics.curves import curves, distances
 from fairheads.metrics.estimate import Estimate, gap_of, listed, to_everybody, to_reference
 from fairheads.metrics.measures import INDICES, Sums, meaning_of, measured, wanted_metrics
-from fairheads.metrics.nulls import gap_null
+from fairheads.metrics.nulls import gap_null, permuted
 from fairheads.results import CRITERIA, Criterion, DisparityReport, Group, Metric, Number, undefined
 from fairheads.sums import BINARY, EXACT, Cells, Tally, is_recorded, parts_of
 
@@ -186,14 +186,15 @@ def disparity_of(
         everywhere = measured(name_of, sums, custom)
         among[name_of] = everywhere.groups if compared is sums else measured(name_of, compared, custom).groups
         mirror = found.get(MIRRORED.get(name_of, ""))
-        null = gap_null(among[name_of], draws, rng) if mirror is None else mirror.gap.null
+        drawn = permuted(among[name_of], draws, rng)
+        null = gap_null(among[name_of], draws, rng, drawn) if mirror is None else mirror.gap.null
         found[name_of] = Metric(
             meaning=meaning_of(name_of),
             overall=next(iter(everywhere.everybody.numbers(confidence).values())),
             groups=everywhere.groups.numbers(each),
             gap=gap_of(among[name_of], confidence, null),
-            to_reference=to_reference(among[name_of], recorded.index(main), confidence) if main else {},
-            to_overall=to_everybody(everywhere, len(recorded), confidence),
+            to_reference=to_reference(among[name_of], recorded.index(main), confidence, drawn) if main else {},
+            to_overall=to_everybody(everywhere, len(recorded), confidence, drawn),
         )
     strata = {stratum: cells for stratum, of in tally.strata.items() if (cells := _of_two(of, favourable)) is not None}
     scores = sums.scores

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from fairheads.metrics.intervals import SMALL, Bounds, Side, compared
-from fairheads.metrics.inversion import p_of_limits
-from fairheads.metrics.trials import Trials, tested
+from fairheads.metrics.inversion import no_less_than_drawn, p_of_limits
+from fairheads.metrics.trials import Trials, holm, tested
 from fairheads.results import Contrast, Gap, GapNull, Number, undefined
 
 Floats = NDArray[np.float64]
@@ -239,14 +239,19 @@ def _no_ratio(estimate: Estimate, of: float, to: float) -> str | None:
     return None
 
 
-def to_reference(estimate: Estimate, reference: int, confidence: float) -> dict[str, Contrast]:
-    """Every other group against one of them."""
+def to_reference(
+    estimate: Estimate, reference: int, confidence: float, drawn: Floats | None = None
+) -> dict[str, Contrast]:
+    """Every other group against one of them; ``drawn`` are values (R, G) of groups that do not differ."""
     other = estimate.take([reference])
     shared = np.zeros(len(estimate.groups)) if estimate.covariance is None else estimate.covariance[:, reference]
-    return contrasts(estimate, other, shared, confidence, skip=reference)
+    null = None if drawn is None else drawn - drawn[:, [reference]]
+    return contrasts(estimate, other, shared, confidence, skip=reference, drawn=null)
 
 
-def to_everybody(measured: Measured, groups: int, confidence: float) -> dict[str, Contrast]:
+def to_everybody(
+    measured: Measured, groups: int, confidence: float, drawn: Floats | None = None
+) -> dict[str, Contrast]:
     """Each of the first so many groups against everybody, of whom it is a part; nothing where there is but one."""
     some = list(range(groups))
     if groups < 2:
@@ -255,7 +260,8 @@ def to_everybody(measured: Measured, groups: int, confidence: float) -> dict[str
     if measured.rest is None or measured.share is None:
         shared = np.full(groups, np.nan) if measured.shared is None else measured.shared[some]
         p = None if measured.rest is None else _tested(one, measured.rest.take(some), np.zeros(groups), confidence)[0]
-        return contrasts(one, measured.everybody, shared, confidence, p=p)
+        null = None if drawn is None else drawn - measured.everybody.value
+        return contrasts(one, measured.everybody, shared, confidence, p=p, drawn=null)
     found = contrasts(one, measured.rest.take(some), np.zeros(groups), confidence)
     whole = measured.everybody.value[0]
     return {
@@ -297,6 +303,7 @@ def contrasts(
     *,
     skip: int | None = None,
     p: Floats | None = None,
+    drawn: Floats | None = None,
 ) -> dict[str, Contrast]:
     """Every group against one other estimate, with Holm's correction of the p-values over the groups.
 
@@ -310,6 +317,8 @@ def contrasts(
         The group that ``other`` is.
     p : float64 (G,), optional
         p-values from elsewhere, before Holm's correction.
+    drawn : float64 (R, G), optional
+        Differences of groups that do not differ: no p is less than they say.
 
     References
     ----------
@@ -317,7 +326,7 @@ def contrasts(
     """
     among = [i for i in range(len(estimate.groups)) if i != skip]
     own, spread = _tested(estimate, other, covariance, confidence)
-    p = own if p is None else p
+    p = no_less_than_drawn(own if p is None else p, estimate.value, other.value, drawn)
     shared = _correlated(estimate, other, covariance)
     difference, quotient = compared(estimate.side, other.side, confidence, shared)
     bounds = np.stack([*_within(difference, estimate.span), *quotient], 1)
@@ -382,16 +391,6 @@ def _detectable(spread: float, n: int, most: float) -> Number:
     if not np.isfinite(size) or size == 0:
         return undefined("it has no standard error to reckon with", n)
     return undefined("no difference can be found with so few rows", n) if size > most else Number(value=size, n=n)
-
-
-def holm(p: Floats) -> Floats:
-    """p-values corrected for their number; NaN stays and does not count."""
-    adjusted = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    raised = p[order] * np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0) if len(order) else []
-    return adjusted
 
 
 def listed(names: list[str]) -> str:

@@ -40,3 +40,17 @@ def p_of_limits(one: Side, other: Side, confidence: float, correlation: ArrayLik
         spread = (high - low) / (2 * special.ndtri(0.5 + PLAIN / 2))
     unknown = np.isnan(left).any(0) | ~(spread > 0)
     return np.where(unknown, np.nan, 2 * special.ndtr(-crossed)), np.where(unknown, np.nan, spread)
+
+
+def no_less_than_drawn(p: Floats, one: Floats, other: Floats, drawn: Floats | None) -> Floats:
+    """p (G,), or the share of drawn differences (R, G) at least as large as that of two values, if that is more.
+
+    The draws are of groups that do not differ. A p whose difference no draw reaches stays: they cannot
+    tell how small it is.
+    """
+    if drawn is None:
+        return p
+    size, known = np.abs(drawn), np.isfinite(drawn)
+    with np.errstate(invalid="ignore"):  # a metric may be infinite
+        reached = (known & (size >= np.abs(one - other) * (1 - 1e-9))).sum(0)
+    return np.where(reached > 0, np.fmax(p, (1 + reached) / (1 + known.sum(0))), p)

@@ -11,7 +11,18 @@ from fairheads.results import GapNull
 Floats = NDArray[np.float64]
 
 
-def gap_null(estimate: Estimate, replicates: int, rng: np.random.Generator) -> GapNull | None:
+def permuted(estimate: Estimate, replicates: int, rng: np.random.Generator) -> Floats | None:
+    """Values (replicates, G) of a metric of the cells when rows fall on groups by chance; None for other metrics."""
+    some = estimate.null_draws is not None and not estimate.parts and len(estimate.groups) > 1 and replicates > 0
+    if not some or estimate.null_draws is None or any(reason is not None for reason in estimate.reasons):
+        return None
+    drawn = estimate.null_draws(rng, replicates)
+    return np.where(np.isfinite(drawn), drawn, np.nan)
+
+
+def gap_null(
+    estimate: Estimate, replicates: int, rng: np.random.Generator, drawn: Floats | None = None
+) -> GapNull | None:
     """What the largest difference is when groups of these sizes do not differ; None where it is not defined.
 
     The p-value is not that of the largest difference, which the smallest groups make: it compares the groups' squared
@@ -25,7 +36,9 @@ def gap_null(estimate: Estimate, replicates: int, rng: np.random.Generator) -> G
     if len(estimate.groups) < 2 or any(reason is not None for reason in estimate.reasons) or replicates == 0:
         return None
     weights = estimate.parts[0].effective if len(estimate.parts) == 1 else estimate.n.astype(np.float64)
-    if estimate.null_draws is not None:
+    if drawn is not None:
+        draws = drawn
+    elif estimate.null_draws is not None:
         draws = estimate.null_draws(rng, replicates)
     elif np.isfinite(estimate.se).all():
         draws = rng.normal(0.0, 1.0, (replicates, len(estimate.se))) * estimate.se

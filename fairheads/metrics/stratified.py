@@ -96,7 +96,7 @@ def _likeliest_of_difference(k1: Floats, n1: Floats, k0: Floats, n0: Floats, d: 
     with np.errstate(divide="ignore", invalid="ignore"):
         angle = np.arccos(np.clip(np.nan_to_num(q / p**3, nan=0.0), -1.0, 1.0))
     root = 2 * p * np.cos((np.pi + angle) / 3) - b
-    return np.clip(root, np.maximum(0.0, -d), np.minimum(1.0, 1 - d))
+    return np.asarray(np.clip(root, np.maximum(0.0, -d), np.minimum(1.0, 1 - d)), np.float64)
 
 
 def _likeliest_of_ratio(k1: Floats, n1: Floats, k0: Floats, n0: Floats, ratio: Floats) -> Floats:
@@ -104,4 +104,4 @@ def _likeliest_of_ratio(k1: Floats, n1: Floats, k0: Floats, n0: Floats, ratio: F
     half = (n1 + k0 + (k1 + n0) / ratio) / 2
     root = np.sqrt(np.maximum(half**2 - (n1 + n0) * (k1 + k0) / ratio, 0.0))
     # p0 = (k1 + k0) / (ratio (half + root)) without the cancellation of the textbook form
-    return np.clip((k1 + k0) / (half + root), 0.0, np.minimum(1.0, ratio))
+    return np.asarray(np.clip((k1 + k0) / (half + root), 0.0, np.minimum(1.0, ratio)), np.float64)

@@ -219,3 +219,13 @@ def _chances(k1: int, n1: int, k0: int, n0: int) -> tuple[int, Floats]:
     logs = np.r_[0.0, np.cumsum(steps)]
     chance = np.exp(logs - logs.max())
     return low, chance / chance.sum()
+
+
+def holm(p: Floats) -> Floats:
+    """p-values corrected for their number; NaN stays and does not count."""
+    adjusted = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    raised = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0) if len(order) else []
+    return adjusted
