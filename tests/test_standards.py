@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import fisher_exact
+from scipy.stats import binomtest, fisher_exact
 
 from fairheads.errors import ConfigError, InputError
-from fairheads.metrics.standards import above_median, four_fifths, local_law_144, threshold_above_median
+from fairheads.metrics.intervals import ratio_interval
+from fairheads.metrics.standards import CHOSEN, above_median, four_fifths, local_law_144, threshold_above_median
 from fairheads.results._csv import csv_text
 from fairheads.results._text import columns
 from fairheads.results.impact import ImpactReport, ImpactRow
@@ -345,6 +346,16 @@ def test_parts_add_up_to_the_whole() -> None:
 def reports() -> list[ImpactReport]:
     tally = crossed(SAMPLE)
     return [four_fifths(tally), local_law_144(tally, justification="very few"), local_law_144(tally, kind="scoring")]
+
+
+@pytest.mark.parametrize(("categories", "said"), [(2, 95), (7, 55), (15, 17)])
+def test_how_often_all_intervals_of_a_table_hold_1_is_what_the_note_says(categories: int, said: int) -> None:
+    times, people = 1000, 300
+    selected = np.sort(np.random.default_rng(9).binomial(people, 0.3, (times, categories)), 1)
+    low, high = ratio_interval(selected[:, :-1], people, selected[:, -1:], people)
+    together = int(((low <= 1) & (high >= 1)).all(1).sum())
+    assert binomtest(together, times, said / 100).pvalue > 0.001
+    assert f"{said} of" in CHOSEN or f"{said} in" in CHOSEN
 
 
 def test_golden_summaries() -> None:

@@ -69,7 +69,9 @@ NYC_NOTES = (
 CHOSEN = (
     "The category that the others are compared with is the one with the highest rate in these data, and each comparison"
     " is a test of its own: among several categories chance alone makes differences of two standard deviations more"
-    " often than 5 times in 100."
+    " often than 5 times in 100. Each interval, too, holds for its ratio alone and knows nothing of the choice: where"
+    " all categories have one rate, all intervals of a table hold 1 in about 95 of 100 tables of two categories, 55 of"
+    " 100 of seven and 17 of 100 of fifteen (300 people in each, a rate of .3)."
 )
 BY_WEIGHT = (
     "Rows are weighted: rates and shares are of the weights, intervals use the effective number of rows, numbers of"
