@@ -1,7 +1,9 @@
 """Intervals of rates, differences and ratios against published figures, SciPy, and coverage by exact enumeration."""
 
+import json
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +232,20 @@ def test_intervals_of_a_difference_and_a_ratio_cover(n1: int, n0: int) -> None:
                 assert 0.935 <= covered <= (0.98 if variance > 8 else 0.985), (interval.__name__, p1, p0, covered)
                 large += 1
     assert large > 0 or n1 == 20
+
+
+def test_where_one_group_is_a_twentieth_of_the_rows_intervals_cover_what_the_readme_says() -> None:
+    root = Path(__file__).resolve().parent
+    study = json.loads((root / "studies" / "coverage.json").read_text(encoding="utf-8"))
+    rows = [dict(zip(study["columns"], row, strict=True)) for row in study["rows"]]
+    found = [r["coverage"] for r in rows if r["interval"].endswith("1 to 19") and r["information"] >= 5]
+    said = f"a difference or ratio covers {min(found):.3f} to {max(found):.3f}".replace("0.", ".")
+    assert said in " ".join((root.parent / "README.md").read_text(encoding="utf-8").split())
+    rng, times = np.random.default_rng(10), 1000
+    k1, k0 = rng.binomial(100, 0.06, times), rng.binomial(1900, 0.06, times)
+    low, high = difference_interval(k1, 100, k0, 1900)
+    held = int(((low <= 0) & (high >= 0)).sum())
+    assert stats.binom.ppf(0.001, times, 0.935) <= held <= stats.binom.ppf(0.999, times, 0.98)
 
 
 def test_the_check_of_coverage_finds_an_interval_that_does_not_cover() -> None:

@@ -27,7 +27,7 @@ from fairheads.metrics import scores as of_scores
 from fairheads.metrics.bootstrap import cell_metric, generalized_entropy, replicate, theil
 from fairheads.metrics.conditional import over_strata
 from fairheads.metrics.estimate import Measured, gap_of, to_everybody
-from fairheads.metrics.intervals import compared
+from fairheads.metrics.intervals import compared, difference_interval, ratio_interval
 from fairheads.metrics.rates import RATE_OF, balanced_accuracy, error_ratio, rate
 from fairheads.results import Number
 from fairheads.sums import Cells, ScoreHistogram
@@ -39,6 +39,7 @@ RATES = (0.01, 0.05, 0.2, 0.5)
 TABLES = 2000
 BASE = 0.4
 REPLICATES = 2000
+UNEQUAL = 5000
 
 WEIGHTS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], NDArray[Any]] | None] = {
     "none": None,
@@ -266,6 +267,25 @@ def within_strata(setting: Setting, rng: np.random.Generator, tables: int) -> It
         yield {**told, "interval": interval, "coverage": round(float(np.mean(hits)), 4), "draws": len(hits)}
 
 
+def of_unequal(seed: int) -> Iterator[dict[str, Any]]:
+    """Coverage of a difference and of a ratio of two rates where one group is a twentieth of the rows."""
+    rng = np.random.default_rng([seed, 95])
+    for n in (2000, 6000, 20_000):
+        few, many = n // 20, n - n // 20
+        for p in (0.006, 0.02, 0.06, 0.2, 0.5, 0.94):
+            for other in (p, min(2 * p, 0.97)):
+                k1, k0 = rng.binomial(few, p, UNEQUAL), rng.binomial(many, other, UNEQUAL)
+                told = {"n": n, "groups": 2, "p": p, "weights": "none", "metric": "selection_rate", "draws": UNEQUAL}
+                told["information"] = round(min(few * p * (1 - p), many * other * (1 - other)), 2)
+                for name, interval, truth in (
+                    ("difference", difference_interval, p - other),
+                    ("ratio", ratio_interval, p / other),
+                ):
+                    low, high = interval(k1, few, k0, many)
+                    held = float(((low <= truth + 1e-12) & (truth <= high + 1e-12)).mean())
+                    yield {**told, "interval": f"{name}, 1 to 19", "coverage": round(held, 4)}
+
+
 def settings() -> Iterator[Setting]:
     for weights in WEIGHTS:
         for n in SIZES:
@@ -295,7 +315,7 @@ def one_setting(number: int, setting: Setting, tables: int, seed: int) -> list[d
 def study(tables: int, seed: int) -> list[dict[str, Any]]:
     with ProcessPoolExecutor(max_workers=2) as pool:
         runs = [pool.submit(one_setting, number, setting, tables, seed) for number, setting in enumerate(settings())]
-        return [row for run in runs for row in run.result()]
+        return [*(row for run in runs for row in run.result()), *of_unequal(seed)]
 
 
 def summary(rows: list[dict[str, Any]]) -> list[str]:
