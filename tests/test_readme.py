@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,9 @@ def test_the_papers_study_says_what_the_readme_says() -> None:
     assert heaviest["fairface"].verdicts["suppression"] == 4
     merges = next(p for p in reports["fairface"].of("merge") if p.verdicts)
     assert merges.verdicts["compensating_head"] == 4
+    absolute = {point.weight: point.values for point in reports["fairface"].of("absolute")}
+    assert {values["selection_rate"].value for weight, values in absolute.items() if weight >= 5} == {0}
+    assert round(float(np.mean([v["probe_auc"].value for w, v in absolute.items() if w >= 5])), 2) == 0.64
 
 
 TRUTHS = {
@@ -286,6 +290,37 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
         f"on odd seeds alone {odd['false heads']['count']} of {odd['false heads']['n']} networks without a head",
     ):
         assert said in text, said
+
+
+def test_the_limits_of_the_verdict_are_those_that_were_measured() -> None:
+    study, text = calibrated(), README.replace("\n", " ")
+
+    def said(benches: Sequence[str], classes: Sequence[str], word: str) -> tuple[int, int]:
+        rows = [study[bench]["classes"][name] for bench in benches for name in classes]
+        return sum(row["verdicts"].get(word, 0) for row in rows), sum(row["n"] for row in rows)
+
+    wide, parity = ("gap 1.5", "gap 2.5"), ("parity_penalty", "merged_head")
+    head, either = "compensating_head", "head_or_suppression"
+    mild = [f"no proxy, weight {weight}" for weight in ("0.5", "1", "2")]
+
+    def of(*asked: Any) -> str:
+        return "{} of {}".format(*said(*asked))
+
+    for words in (
+        f"differ by .30, {of(['gap 1'], parity, head)} heads at parity are `compensating_head` and"
+        f" {said(['gap 1'], parity, either)[0]} `head_or_suppression`",
+        f"differ by .39 and .48 all {said(wide, parity, either)[0]} are that",
+        f"Half of the merge is found in {of(('gap 1', *wide), ['half a merge'], head)} there, and in"
+        f" {of(['gap 0.3'], ['half a merge'], head)} where base rates differ by .10",
+        f"stay `neutral` in {of(('gap 0.3', 'gap 1', 'gap 1.5'), ['unconstrained'], 'neutral')}, at .48 undecided in"
+        f" {of(['gap 2.5'], ['unconstrained'], 'inconclusive')}",
+        f"leave {of(['no proxy'], mild, 'neutral')} networks `neutral` and"
+        f" {said(['no proxy'], mild, 'inconclusive')[0]} undecided",
+        f"one of 3 makes {of(['no proxy'], ['no proxy, weight 3'], head)} `compensating_head` and"
+        f" {said(['no proxy'], ['no proxy, weight 3'], 'inconclusive')[0]} undecided",
+        f"one of 10 makes {of(['no proxy'], ['no proxy, weight 10'], either)} `head_or_suppression`",
+    ):
+        assert words in text, words
 
 
 def test_the_study_of_biased_labels_says_what_the_readme_says() -> None:
