@@ -97,4 +97,4 @@ def _power(axes: Axes, title: str, points: dict[float, Table]) -> None:
     axes.set_ylabel("share found to have a head")
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
