@@ -228,7 +228,7 @@ def test_what_a_network_cannot_run_is_one_line(here: Path, rows: Dataset, own: A
     with pytest.raises(InputError, match=r"the model cannot be run on the inputs x \(n, 7\): ") as caught:
         quick(here / "net.pt2", narrow)
     assert "\n" not in str(caught.value) and caught.value.__cause__ is not None
-    with pytest.raises(InputError, match=r"twin 1 cannot be run on the inputs x \(n, 8\): RuntimeError: mat1"):
+    with pytest.raises(InputError, match=r"twin 1 cannot be run on the inputs x \(n, 8\): it takes 7 columns"):
         quick(here / "net.pt2", rows, twins=[MLP(7, hidden=(6, 5))])
 
     class Fails(nn.Module):
@@ -251,7 +251,9 @@ def test_an_export_for_one_size_of_batch_has_the_same_report(rows: Dataset, own:
     torch.export.save(torch.export.export(small(), (torch.zeros(64, 8),)), tmp_path / "net.pt2")
     assert_same(quick(tmp_path / "net.pt2", rows), own)
     narrow = Dataset(rows.inputs["x"][:, 1:], rows.y, rows.group, group_names=rows.group_names)
-    with pytest.raises(InputError, match=r"cannot be run on the inputs x \(n, 7\): .*shape\[1\] to be equal to 8, but"):
+    with pytest.raises(
+        InputError, match=r"cannot be run on the inputs x \(n, 7\): it takes 8 columns, and there are 7"
+    ):
         quick(tmp_path / "net.pt2", narrow)
 
 
