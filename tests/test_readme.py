@@ -330,6 +330,14 @@ def test_the_study_of_biased_labels_says_what_the_readme_says() -> None:
             assert study["summary"][f"adult, sex: Female beside Male, {network}, {audited}"] == {verdict: 5}
     for network, verdict in (("unconstrained", "neutral"), ("constrained", "compensating_head")):
         assert study["summary"][f"adult, sex: Female beside Male, {network}, sampled by outcome"] == {verdict: 5}
+    for network in ("constrained", "unconstrained"):
+        faces = study["summary"][f"fairface, gender: Female beside Male, {network}, as recorded"]
+        assert faces == {"inconclusive": 3, "neutral": 2}
+    gaps = {
+        network: np.mean([r["gap"] for r in study["runs"] if r["data"][:8] == "fairface" and r["network"] == network])
+        for network in ("unconstrained", "constrained")
+    }
+    assert [round(float(gap), 2) for gap in gaps.values()] == [0.21, 0.07]
     flipped = [
         max(effect[0] for effect in run["groups"][0]["swap"].values())
         for run in study["runs"]

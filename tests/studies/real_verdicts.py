@@ -32,6 +32,7 @@ from fairheads.data import Dataset, Table, adult
 from fairheads.nets import MLP
 from fairheads.pathways import analyze_pathways
 from fairheads.results import Number, PathwayReport
+from fairheads.results.record import json_text
 from fairheads.study import SETTINGS
 from fairheads.study.rows import compas_table, read_parts
 from fairheads.study.setting import Task as PaperTask
@@ -226,6 +227,15 @@ def summary_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     return {key: dict(count.most_common()) for key, count in counts.items()}
 
 
+def nulls(plain: Any) -> Any:
+    """The same with null in place of NaN, which is no JSON."""
+    if isinstance(plain, dict):
+        return {key: nulls(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [nulls(value) for value in plain]
+    return None if isinstance(plain, float) and np.isnan(plain) else plain
+
+
 @click.command()
 @click.option("--data", "names", multiple=True, type=click.Choice([t.name for t in TASKS]), help="By default all.")
 @click.option("--seeds", default=SEEDS, show_default=True)
@@ -245,7 +255,7 @@ def main(names: tuple[str, ...], seeds: int, work: Path, out: Path) -> None:
                     said = ", ".join(f"{g['group']} {g['verdict']}" for g in rows[-1]["groups"])
                     click.echo(f"{task.name} {kind} {seed} {audit}: {said}", err=True)
     result = {"seeds": seeds, "twins": TWINS, "summary": summary_of(rows), "runs": rows}
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json_text(nulls(result)), encoding="utf-8")
     click.echo(json.dumps(result["summary"], indent=1))
 
 
