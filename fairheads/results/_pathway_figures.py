@@ -50,7 +50,7 @@ def plot_layers(report: PathwayReport, ax: Axes | None = None) -> Axes:
         figure = new_figure(1.35 + 0.45 * max(3, len(report.layers)), WIDTH)
         first: Axes = figure.add_subplot(1, 2, 1)
         second = figure.add_subplot(1, 2, 2, sharey=first)
-        figure.get_layout_engine().set(wspace=0.1)  # type: ignore[union-attr, call-arg]
+        figure.get_layout_engine().set(wspace=0.12)  # type: ignore[union-attr, call-arg]
         _draw_layers(first, report, "swap")
         _draw_layers(second, report, "erasure")
         second.tick_params(axis="y", labelleft=False)
@@ -84,7 +84,7 @@ def _draw_layers(ax: Axes, report: PathwayReport, kind: Kind) -> None:
     ax.set_ylim(len(labels) - 0.45, -0.95)
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=3)
-    ax.set_xlabel(f"effect, {UNIT[kind]}\n← aligned · compensating →", parse_math=False, fontsize=8.5)
+    ax.set_xlabel(f"effect, {UNIT[kind]}\n← aligned · compensating →", parse_math=False, fontsize=8)
     bare(ax, "bottom")
 
 
