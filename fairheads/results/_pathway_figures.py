@@ -40,20 +40,20 @@ TWINS_BELOW = 0.3
 """How far under a layer's effect its twins are drawn, in rows."""
 
 
+@house_style()
 def plot_layers(report: PathwayReport, ax: Axes | None = None) -> Axes:
     """Effect, interval, margin and twins per layer: both kinds side by side, or the deciding kind in ``ax``."""
     if ax is not None:
         kind: Kind = report.effect.kind if report.effect is not None else "swap"
         _draw_layers(ax, report, kind)
         return ax
-    with house_style():
-        figure = new_figure(1.35 + 0.45 * max(3, len(report.layers)), WIDTH)
-        first: Axes = figure.add_subplot(1, 2, 1)
-        second = figure.add_subplot(1, 2, 2, sharey=first)
-        figure.get_layout_engine().set(wspace=0.12)  # type: ignore[union-attr, call-arg]
-        _draw_layers(first, report, "swap")
-        _draw_layers(second, report, "erasure")
-        second.tick_params(axis="y", labelleft=False)
+    figure = new_figure(1.35 + 0.45 * max(3, len(report.layers)), WIDTH)
+    first: Axes = figure.add_subplot(1, 2, 1)
+    second = figure.add_subplot(1, 2, 2, sharey=first)
+    figure.get_layout_engine().set(wspace=0.12)  # type: ignore[union-attr, call-arg]
+    _draw_layers(first, report, "swap")
+    _draw_layers(second, report, "erasure")
+    second.tick_params(axis="y", labelleft=False)
     return first
 
 

@@ -25,19 +25,19 @@ ROOM = 0.3
 """For the shares, left and right of the bars."""
 
 
+@house_style()
 def plot_bars(reading: HeadReading, ax: Axes | None = None) -> Axes:
     """Both readouts side by side, or the head in ``ax``."""
     if ax is not None:
         _draw(ax, reading, "head")
         return ax
-    with house_style():
-        figure = new_figure(1.25 + 0.34 * max(3, len(reading.bars)), WIDTH)
-        first: Axes = figure.add_subplot(1, 2, 1)
-        second = figure.add_subplot(1, 2, 2, sharey=first, sharex=first)
-        _draw(first, reading, "head")
-        _draw(second, reading, "task")
-        second.tick_params(axis="y", labelleft=False)
-        figure.supxlabel(_axis(reading), fontsize=9.5)
+    figure = new_figure(1.25 + 0.34 * max(3, len(reading.bars)), WIDTH)
+    first: Axes = figure.add_subplot(1, 2, 1)
+    second = figure.add_subplot(1, 2, 2, sharey=first, sharex=first)
+    _draw(first, reading, "head")
+    _draw(second, reading, "task")
+    second.tick_params(axis="y", labelleft=False)
+    figure.supxlabel(_axis(reading), fontsize=9.5)
     return first
 
 
@@ -110,30 +110,30 @@ def bars_figure(reading: HeadReading) -> str:
     return html_figure(ax, f"{where}. {says}.", caption)
 
 
+@house_style()
 def plot_maps(reading: HeadReading) -> Axes:
     """Two rows (head, task) of group, reference and their difference; one scale a row for the means, one for both."""
     if not reading.maps:
         raise InputError("there are maps of images only; this reading is of " + f"{reading.kind}.")
-    with house_style():
-        figure = new_figure(4.3, WIDTH)
-        axes = figure.subplots(2, 3)
-        readouts: tuple[Readout, Readout] = ("head", "task")
-        for row, readout in enumerate(readouts):
-            group, reference = (
-                next(m.values for m in reading.maps if (m.readout, m.group) == (readout, name))
-                for name in (reading.group, reading.reference)
-            )
-            difference = [[g - r for g, r in zip(*lines, strict=True)] for lines in zip(group, reference, strict=True)]
-            shown = (group, reference, difference)
-            top = max((abs(v) for each in shown for line in each for v in line if v == v), default=0.0) or 1.0
-            names = (clip(reading.group, 16), clip(reading.reference, 16), "difference")
-            for ax, values, name in zip(axes[row], shown, names, strict=True):
-                image = ax.imshow(values, cmap="PuOr_r", vmin=-top, vmax=top)
-                ax.set_title(f"{TITLE[readout]}: {name}" if name == names[0] else name, fontsize=9, parse_math=False)
-                ax.set_xticks([])
-                ax.set_yticks([])
-            bar = figure.colorbar(image, ax=axes[row].tolist(), shrink=0.85, label="sd of the readout")
-            bar.ax.locator_params(axis="y", nbins=4)
+    figure = new_figure(4.3, WIDTH)
+    axes = figure.subplots(2, 3)
+    readouts: tuple[Readout, Readout] = ("head", "task")
+    for row, readout in enumerate(readouts):
+        group, reference = (
+            next(m.values for m in reading.maps if (m.readout, m.group) == (readout, name))
+            for name in (reading.group, reading.reference)
+        )
+        difference = [[g - r for g, r in zip(*lines, strict=True)] for lines in zip(group, reference, strict=True)]
+        shown = (group, reference, difference)
+        top = max((abs(v) for each in shown for line in each for v in line if v == v), default=0.0) or 1.0
+        names = (clip(reading.group, 16), clip(reading.reference, 16), "difference")
+        for ax, values, name in zip(axes[row], shown, names, strict=True):
+            image = ax.imshow(values, cmap="PuOr_r", vmin=-top, vmax=top)
+            ax.set_title(f"{TITLE[readout]}: {name}" if name == names[0] else name, fontsize=9, parse_math=False)
+            ax.set_xticks([])
+            ax.set_yticks([])
+        bar = figure.colorbar(image, ax=axes[row].tolist(), shrink=0.85, label="sd of the readout")
+        bar.ax.locator_params(axis="y", nbins=4)
     first: Axes = axes[0, 0]
     return first
 
