@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -218,6 +218,54 @@ def test_a_stream_is_read_twice_and_gives_the_report_of_the_same_rows_in_memory(
     assert in_memory["B"].n == 1500
     with pytest.raises(InputError, match="ascending places"):
         stream.take([3, 1])
+
+
+class Beside(nn.Module):
+    """Merit and an estimate of the group in two layers side by side: what one adds goes round the other."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.group = nn.Sequential(nn.Linear(8, 2), nn.Tanh())
+        self.merit = nn.Sequential(nn.Linear(8, 2), nn.Tanh())
+        self.strength = strength
+        with torch.no_grad():
+            for part, columns in ((self.group, slice(4, 8)), (self.merit, slice(0, 4))):
+                part[0].weight.zero_()
+                part[0].weight[:, columns] = 0.15
+                part[0].bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        estimate = self.group(x).sum(1)
+        return 4 * self.merit(x).sum(1) + self.strength * estimate
+
+
+def in_one_unit(strength: float) -> nn.Module:
+    """The same in layers that follow each other, the last of one unit: no score differs where it is equal."""
+    net = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1), nn.Tanh(), nn.Linear(1, 1))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.eye(8) * 0.2)
+        net[0].bias.zero_()
+        net[2].weight.copy_(torch.tensor([[0.6] * 4 + [0.15 * strength] * 4]))
+        net[2].bias.zero_()
+        net[4].weight.fill_(3.0)
+        net[4].bias.zero_()
+    return net
+
+
+@pytest.mark.parametrize(
+    ("made", "strength", "why"),
+    [(Beside, 1.5, "the score differs at equal merit"), (in_one_unit, 3.0, "not shown to reach the last layer")],
+)
+def test_absence_is_not_shown_at_a_last_layer_that_does_not_see_the_head(
+    made: Callable[[float], nn.Module], strength: float, why: str
+) -> None:
+    data = synthetic(2500, seed=1, proxy=0.5)
+    hidden, none = (verdict(made(each), data, twins=()) for each in (strength, 0.0))
+    last = hidden.layers[-1].swap
+    assert last.low is not None and last.high is not None
+    assert last.low > -0.1 and last.high < 0.1
+    assert hidden.verdict == "inconclusive" and why in hidden.reason
+    assert none.verdict == "neutral"
 
 
 def test_three_groups_are_each_judged_against_the_largest() -> None:

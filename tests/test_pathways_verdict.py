@@ -413,6 +413,41 @@ def test_an_effect_that_does_not_reach_the_last_layer_is_no_head() -> None:
     assert said(last, HEAD, twins=TWO_LAYERS) == "compensating_head"
 
 
+def reading(difference: float, made: LayerMeasure) -> LayerMeasure:
+    """The layer, where the score differs by so much at the merit that it reads."""
+    column = QUANTITIES.index("equal_merit")
+    replicates = made.replicates.copy()
+    replicates[:, column] += difference - made.point["equal_merit"]
+    return replace(made, point={**made.point, "equal_merit": difference}, replicates=replicates)
+
+
+def test_absence_may_be_shown_at_the_last_layer_if_the_score_does_not_differ_at_equal_merit() -> None:
+    """A shift of an early layer that the network does not see is none; a last layer that no longer sees one shows
+    nothing."""
+    early, last = reading(0.02, layer(swap=0.15, erasure=0.03)), layer("l2", swap=0.01, erasure=0.01)
+    report = judge(case(early, last, twins=TWO_LAYERS))
+    assert report.verdict == "neutral" and "at the last layer" in report.reason
+    assert report.effect is not None and report.effect.layer == "l2"
+    assert judge(case(early, last, twins=()), rule=Rule()).verdict == "neutral"
+    assert judge(case(early, last, twins=TWO_LAYERS), rule=Rule(absent_at_end=False)).verdict == "inconclusive"
+    assert said(reading(0.09, early), last, twins=TWO_LAYERS) == "inconclusive"
+    assert said(early, reading(0.09, last), twins=TWO_LAYERS) == "inconclusive"
+    assert said(early, reading(0.02, layer("l2", swap=-0.09, erasure=0.0)), twins=TWO_LAYERS) == "inconclusive"
+    unread = replace(last, group_auc_after=0.75)
+    assert said(early, unread, twins=TWO_LAYERS) == "inconclusive"
+    assert said(replace(early, group_auc_after=0.75), last, twins=TWO_LAYERS) == "neutral"
+    assert said(early, last, twins=TWO_LAYERS, within=0.78, gap=-0.05) == "inconclusive"  # merit went, too
+
+
+def test_a_difference_at_equal_merit_that_no_layer_explains_is_not_nothing() -> None:
+    report = judge(case(reading(0.15, layer())))
+    assert report.verdict == "inconclusive" and "the score differs at equal merit" in report.reason
+    assert said(reading(0.11, layer())) == "neutral"  # not surely beyond the margin
+    assert said(reading(-0.15, layer())) == "inconclusive"
+    poor = replace(reading(0.15, layer()), point={**reading(0.15, layer()).point, "merit_auc": 0.7})
+    assert said(poor, layer("l2"), twins=TWO_LAYERS) == "neutral"  # of the layer that reads merit best
+
+
 def test_a_gate_knows_how_many_twins_each_verdict_needs() -> None:
     """Over effects of either sign, with the ranking kept or lost and the gap closed or not."""
     found: dict[int, set[str]] = {}

@@ -45,6 +45,11 @@ class Rule:
         Whether one of the effects at the last layer must be shown to lie on the same side of 0. A mean shift of an
         early layer, above all at every position of an image, can be more than the network ever sees; what decides
         arrives at the end.
+    absent_at_end : bool
+        Whether the absence of an effect may be shown at the last layer alone, for the same reason: both effects there
+        within their margins, and the score's difference at equal merit, as every layer reads it, within the swap's.
+        That difference is of the output itself: it holds what goes round the last layer, and what a last layer of few
+        units no longer tells apart.
     moved_share : float or None
         By how much of erasure's margin a compensating head must have moved the difference in selection rates from that
         of the median twin; None asks for nothing. What is done to a layer that holds more of the group than the
@@ -60,6 +65,7 @@ class Rule:
     erasure_share: float = 0.25
     beyond_mean: bool = True
     reaches_end: bool = True
+    absent_at_end: bool = True
     moved_share: float | None = 0.5
     retention: float = 0.92
 
@@ -92,7 +98,8 @@ class Bounds:
 
     ``low`` and ``high`` are bounds at level alpha each, all places together; ``critical`` is for one bound of one place
     at level alpha. ``excess`` is the effect less the twins' mean, with ``excess_se`` and ``excess_critical`` alike; NaN
-    without twins that may have been trained on the same rows.
+    without twins that may have been trained on the same rows. ``difference`` (layers,) is the score's at equal merit
+    as each layer reads it, in sd of the logit and turned, with its standard error.
     """
 
     point: Floats
@@ -104,6 +111,8 @@ class Bounds:
     excess: Floats
     excess_se: Floats
     excess_critical: Floats
+    difference: Floats
+    difference_se: Floats
 
     def exceeds(self, direction: int) -> Bools:
         """Places (layers, 2) beyond the margin in one direction."""
@@ -136,16 +145,28 @@ class Bounds:
         margin of 0 is never within, whatever the twins show. What twins share with the network, above all the noise of
         the same labels, cancels in the excess.
         """
+        return bool(self._each_inside(below_only, beside_twins).all())
+
+    def inside_at_end(self) -> bool:
+        """Whether both effects at the last layer are shown to lie within their margins, and the score's difference at
+        equal merit within the swap's, whichever layer reads the merit: pointwise, as in `inside`.
+        """
+        half = self.critical * self.difference_se
+        alike = _within(self.difference, half, self.margin[0], below_only=False)
+        return bool(alike.all() and self._each_inside()[-1].all())
+
+    def _each_inside(self, below_only: bool = False, beside_twins: bool = True) -> Bools:
         of_zero = _within(self.point, self.critical * self.se, self.margin, below_only)
         of_twins = _within(self.excess, self.excess_critical * self.excess_se, self.margin, below_only)
         of_twins &= beside_twins
         beyond = np.abs(self.point) - self.critical * self.se > self.margin
         if below_only:
             beyond &= self.point > 0
-        return bool(((of_zero | of_twins) & ~beyond).all())
+        found: Bools = (of_zero | of_twins) & ~beyond
+        return found
 
 
-def _within(point: Floats, half: Floats, margin: Floats, below_only: bool) -> Bools:
+def _within(point: Floats, half: Floats, margin: Floats | float, below_only: bool) -> Bools:
     below, above = point + half < margin, point - half > -margin
     return below if below_only else below & above
 
@@ -166,6 +187,8 @@ def bounds_of(case: Case, alpha: float, rule: Rule = RULE) -> Bounds:
         margin,
         pointwise_critical(JACKKNIFE_BLOCKS, alpha),
         *_excess(case, point, replicates, alpha),
+        difference=np.array([m.point["equal_merit"] for m in case.layers]),
+        difference_se=jackknife_se(np.column_stack([m.column("equal_merit") for m in case.layers])),
     )
 
 

@@ -26,6 +26,11 @@ from fairheads.results import Evidence, Number, PathwayReport, Verdict
 Place = tuple[int, int]
 """Layer and kind of effect."""
 
+ABSENT_AT_END = (
+    "at the last layer both effects are shown to lie within their margins, and so is the score's difference at equal"
+    " merit"
+)
+
 
 def _strongest(bounds: Bounds, places: list[Place]) -> Place:
     return max(places, key=lambda place: abs(bounds.point[place]) / bounds.margin[place[1]])
@@ -65,30 +70,41 @@ def _find(
     (above, fails_above), (below, fails_below) = (_passing(case, bounds, d, rule, alpha) for d in (1, -1))
     if above and below:
         return Finding("inconclusive", "effects of both signs lie beyond their margins", strongest, direction)
+    levelled = _levelled_down(case, retention, rule)
+    fails = fails_above or fails_below
     if above or below:
         places, direction = (above, 1) if above else (below, -1)
         if not rule.reaches_end or bounds.reaches_end(direction):
             return _head(case, bounds, retention, beside, places, direction, rule)
-        unseen = "an effect lies beyond its margin, but is not shown to reach the last layer"
-        return Finding("inconclusive", unseen, _strongest(bounds, places), direction)
-    absent: tuple[Verdict, str] | None = None
-    levelled = _levelled_down(case, retention, rule)
+        strongest, fails = _strongest(bounds, places), "not shown to reach the last layer"
     lost = f"ranking within groups is below {rule.retention:g} of the twins' and the gap smaller than theirs"
-    if levelled and bounds.inside(below_only=True):
+    absent: tuple[Verdict, str] | None = None
+    checked = case.layers
+    if levelled and not above and not below and bounds.inside(below_only=True):
         absent = "suppression", f"{lost}; no effect exceeds its margin"
     elif bounds.inside():
         absent = "neutral", _why_neutral(bounds)
+    elif rule.absent_at_end and not levelled and bounds.inside_at_end():
+        absent, checked = ("neutral", ABSENT_AT_END), case.layers[-1:]
+        strongest = _strongest(bounds, everywhere[-2:])
+        direction = 1 if bounds.point[strongest] >= 0 else -1
     if absent is not None:
-        doubts = [check.detector for layer in case.layers for check in layer_checks(layer) if not check.passed]
+        doubts = [
+            f"a check did not pass: {check.detector}"
+            for layer in checked
+            for check in layer_checks(layer)
+            if not check.passed
+        ]
+        if absent[0] == "neutral" and (reader := _differs(case, bounds)) is not None:
+            doubts.append(f"the score differs at equal merit by more than swap's margin, as {reader} reads the merit")
         if doubts:
             word: Verdict = "head_or_suppression" if levelled else "inconclusive"
             seen = f"{lost}; no effect was seen" if levelled else "no effect was seen"
-            return Finding(word, f"{seen}, but a check did not pass: {doubts[0]}", strongest, direction)
+            return Finding(word, f"{seen}, but {doubts[0]}", strongest, direction)
         return Finding(*absent, strongest, direction)
-    if levelled:
+    if levelled and not above and not below:
         open_still = f"{lost}; whether an effect exceeds its margin is open"
         return Finding("head_or_suppression", open_still, strongest, direction)
-    fails = fails_above or fails_below
     reason = f"an effect lies beyond its margin, but {fails}" if fails else "the intervals reach across a margin"
     return Finding("inconclusive", reason, strongest, direction)
 
@@ -97,6 +113,15 @@ def _levelled_down(case: Case, retention: Number, rule: Rule) -> bool:
     """Whether ranking within groups is lost and the gap smaller than any twin's."""
     lost = retention.high is not None and retention.high < rule.retention
     return lost and bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
+
+
+def _differs(case: Case, bounds: Bounds) -> str | None:
+    """The layer that reads merit best, where the score surely differs between the groups at that merit: by more than
+    any layer's effect explains, as where what adds the group to the score goes round the layers that are looked at.
+    """
+    best = int(np.argmax([layer.point["merit_auc"] for layer in case.layers]))
+    least = abs(bounds.difference[best]) - bounds.critical * bounds.difference_se[best]
+    return case.layers[best].name if least > bounds.margin[0] else None
 
 
 def _why_neutral(bounds: Bounds) -> str:

@@ -62,7 +62,7 @@ MEANING: dict[str, str] = {
         "the interventions look like aligned use of the group, but without matched twins this is not established"
     ),
     "neutral": (
-        "every effect of the internal group estimate lies within its margin, of none or of what the unconstrained twins"
+        "the effects of the internal group estimate lie within their margins, of none or of what the unconstrained twins"
         " show"
     ),
     "inconclusive": "the evidence decides neither way",

@@ -31,14 +31,16 @@ LOUDEST = (
 
 UNDECIDED = ("inconclusive", "not_testable")
 
-EARLIER = Rule(beyond_mean=False, reaches_end=False, moved_share=None, retention=0.9)
+EARLIER = Rule(beyond_mean=False, reaches_end=False, absent_at_end=False, moved_share=None, retention=0.9)
+KEPT = Rule(absent_at_end=False)
 RULES = {
     "margins .02 and .15 of the gap, no further condition": replace(EARLIER, erasure_margin=0.02, erasure_share=0.15),
     "margins .05 and .25": EARLIER,
     "and beyond the twins' mean": replace(EARLIER, beyond_mean=True),
     "and reaching the last layer": replace(EARLIER, beyond_mean=True, reaches_end=True),
-    "and a gap that moved": Rule(retention=0.9),
-    "and the ranking kept to .92: the rule": RULE,
+    "and a gap that moved": replace(KEPT, retention=0.9),
+    "and the ranking kept to .92": KEPT,
+    "and absence shown at the last layer: the rule": RULE,
     "that, to .91": Rule(retention=0.91),
     "that, to .93": Rule(retention=0.93),
     "that, margins .02 and .15": Rule(erasure_margin=0.02, erasure_share=0.15),
