@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fairheads.pathways.case import Case
@@ -21,6 +23,7 @@ from fairheads.pathways.conditions import (
     twin_summary,
 )
 from fairheads.pathways.evidence import Finding, report_of, untestable_report
+from fairheads.pathways.measure import LayerMeasure
 from fairheads.results import Evidence, Number, PathwayReport, Verdict
 
 Place = tuple[int, int]
@@ -30,6 +33,16 @@ ABSENT_AT_END = (
     "at the last layer both effects are shown to lie within their margins, and so is the score's difference at equal"
     " merit"
 )
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A way in which no head is shown: the word and its reason, the place to be shown, and the layers it rests on."""
+
+    verdict: Verdict
+    reason: str
+    place: Place
+    layers: tuple[LayerMeasure, ...]
 
 
 def _strongest(bounds: Bounds, places: list[Place]) -> Place:
@@ -78,30 +91,20 @@ def _find(
             return _head(case, bounds, retention, beside, places, direction, rule)
         strongest, fails = _strongest(bounds, places), "not shown to reach the last layer"
     lost = f"ranking within groups is below {rule.retention:g} of the twins' and the gap smaller than theirs"
-    absent: tuple[Verdict, str] | None = None
-    checked = case.layers
-    if levelled and not above and not below and bounds.inside(below_only=True):
-        absent = "suppression", f"{lost}; no effect exceeds its margin"
-    elif bounds.inside():
-        absent = "neutral", _why_neutral(bounds)
-    elif rule.absent_at_end and not levelled and bounds.inside_at_end():
-        absent, checked = ("neutral", ABSENT_AT_END), case.layers[-1:]
-        strongest = _strongest(bounds, everywhere[-2:])
-        direction = 1 if bounds.point[strongest] >= 0 else -1
-    if absent is not None:
-        doubts = [
-            f"a check did not pass: {check.detector}"
-            for layer in checked
-            for check in layer_checks(layer)
-            if not check.passed
-        ]
-        if absent[0] == "neutral" and (reader := _differs(case, bounds)) is not None:
-            doubts.append(f"the score differs at equal merit by more than swap's margin, as {reader} reads the merit")
-        if doubts:
-            word: Verdict = "head_or_suppression" if levelled else "inconclusive"
-            seen = f"{lost}; no effect was seen" if levelled else "no effect was seen"
-            return Finding(word, f"{seen}, but {doubts[0]}", strongest, direction)
-        return Finding(*absent, strongest, direction)
+    if levelled and (above or below):
+        absences = []
+    elif levelled:
+        absences = _levelling(case, bounds, strongest, lost)
+    else:
+        absences = _neutral(case, bounds, strongest, rule)
+    for absence in absences:
+        if not _doubts(absence, case, bounds):
+            sign = 1 if bounds.point[absence.place] >= 0 else -1
+            return Finding(absence.verdict, absence.reason, absence.place, sign)
+    if absences:
+        seen = f"{lost}; no effect was seen" if levelled else "no effect was seen"
+        word: Verdict = "head_or_suppression" if levelled else "inconclusive"
+        return Finding(word, f"{seen}, but {_doubts(absences[0], case, bounds)[0]}", strongest, direction)
     if levelled and not above and not below:
         open_still = f"{lost}; whether an effect exceeds its margin is open"
         return Finding("head_or_suppression", open_still, strongest, direction)
@@ -109,10 +112,39 @@ def _find(
     return Finding("inconclusive", reason, strongest, direction)
 
 
+def _levelling(case: Case, bounds: Bounds, strongest: Place, lost: str) -> list[Absence]:
+    """Where merit went for everybody: that no effect exceeds its margin upwards."""
+    if not bounds.inside(below_only=True):
+        return []
+    return [Absence("suppression", f"{lost}; no effect exceeds its margin", strongest, case.layers)]
+
+
+def _neutral(case: Case, bounds: Bounds, strongest: Place, rule: Rule) -> list[Absence]:
+    """That no effect exceeds its margin, at any layer or at the last."""
+    ways = []
+    if bounds.inside():
+        ways.append(Absence("neutral", _why_neutral(bounds), strongest, case.layers))
+    if rule.absent_at_end and bounds.inside_at_end():
+        end = len(case.layers) - 1
+        place = _strongest(bounds, [(end, kind) for kind in range(len(KINDS))])
+        ways.append(Absence("neutral", ABSENT_AT_END, place, case.layers[-1:]))
+    return ways
+
+
 def _levelled_down(case: Case, retention: Number, rule: Rule) -> bool:
     """Whether ranking within groups is lost and the gap smaller than any twin's."""
     lost = retention.high is not None and retention.high < rule.retention
     return lost and bool(case.twins) and abs(case.gap) < min(abs(t.gap) for t in case.twins)
+
+
+def _doubts(absence: Absence, case: Case, bounds: Bounds) -> list[str]:
+    """What speaks against it: checks that did not pass at the layers that it rests on, a score that differs."""
+    checks = (check for layer in absence.layers for check in layer_checks(layer))
+    doubts = [f"a check did not pass: {check.detector}" for check in checks if not check.passed]
+    reader = _differs(case, bounds) if absence.verdict == "neutral" else None
+    if reader is not None:
+        doubts.append(f"the score differs at equal merit by more than swap's margin, as {reader} reads the merit")
+    return doubts
 
 
 def _differs(case: Case, bounds: Bounds) -> str | None:
