@@ -9,9 +9,18 @@ import click
 from .audited import Images, audited_rows, input_options
 from .config import config_option
 from .gates import check_gap, close_gates, gap_options
-from .options import SEED, flips_option, names, table_options, warnings_told, write_list
+from .options import (
+    SEED,
+    flips_option,
+    keep_other,
+    names,
+    overwrite_option,
+    table_options,
+    warnings_told,
+    write_list,
+)
 from .progress import steps
-from .rows import Columns, bundle_at, fitted_columns, model_options, trainable, training_rows
+from .rows import Columns, bundle_of, fitted_columns, model_options, trainable, training_rows
 from .verbosity import say
 
 
@@ -46,7 +55,7 @@ from .verbosity import say
 @click.option("--sample", type=int, metavar="N", help="A quick look: N rows, drawn with --seed, instead of all.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.html and report.md.")
-@click.option("--overwrite", is_flag=True, help="Replace a report of another model or other rows in --out.")
+@overwrite_option("Replace a report of another model or other rows in --out.")
 @flips_option("CSV file for who flips, by row; the report itself holds counts.")
 @click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
 @click.option(
@@ -119,11 +128,13 @@ def audit(
     """
     from fairheads.activations import Outcome
     from fairheads.audit import audit as run
-    from fairheads.audit import forget, refuse_other_report
+    from fairheads.audit import forget
     from fairheads.audit.flipped import flips_csv
     from fairheads.errors import ConfigError
     from fairheads.metrics import CORE
+    from fairheads.models import open_model
     from fairheads.reports import check_refused, gap_gate, render, verdict_gates
+    from fairheads.results import AuditReport
     from fairheads.twins import TwinRecipe, default_cache
 
     check_refused(fail_on, n_twins or len(twin_paths))
@@ -136,13 +147,14 @@ def audit(
     if group_input is not None and no_details:
         raise ConfigError("`--group-input` asks for one of the details; give either it or `--no-details`.")
     outcome = None if outcome_text is None else Outcome.parse(outcome_text)
-    columns = Columns(
-        source=source, label=label, group=group, favourable=favourable, drop=drop, order=fitted_columns(model)
-    )
     said = f"training {n_twins} twins" + (f" and {placebo} placebos" if placebo else "")
     sums = None if out is None else out / ".audit-sums.json"
     with warnings_told(), steps() as tell:
-        bundle = bundle_at(model, factory, outcome)
+        opened = open_model(model, factory=factory, outcome=outcome)
+        bundle = bundle_of(opened)
+        columns = Columns(
+            source=source, label=label, group=group, favourable=favourable, drop=drop, order=fitted_columns(opened)
+        )
         recorded = trainable(bundle, columns, loader, model) if n_twins else None
         rows = audited_rows(
             bundle,
@@ -168,28 +180,29 @@ def audit(
                 cache=default_cache(),
                 progress=lambda done, of: tell(said, done, of, "networks"),
             )
-        audited = model if bundle is None else bundle
-        if out is not None and not overwrite:
-            refuse_other_report(out, audited, rows.data, factory=factory, outcome=outcome)
         report = run(
-            audited,
+            opened,
             rows.data,
             twins=twins,
-            factory=factory,
-            outcome=outcome,
+            factory=factory if twin_paths else None,
+            outcome=outcome if twin_paths else None,
             reference=reference,
             layers=names(layers) or None,
             seed=seed,
             flip=names(group_input) or None,
             details=not no_details,
             notes=[f"Audited on {rows.words}."],
+            name=model.absolute().name,
+            before=lambda weights, digest: keep_other(
+                out, AuditReport, {"another model": weights, "other rows": digest}, overwrite=overwrite
+            ),
             progress=lambda done, of: tell("auditing", done, of, "rows"),
             looking=lambda done, of: tell("looking inside", done, of, "measurements"),
             resume=sums,
         )
         who = ""
         if list_flips is not None:
-            who = flips_csv(report, audited, rows.data, factory=factory, outcome=outcome)
+            who = flips_csv(report, opened, rows.data)
     if out is not None:
         for file in report.save(out):
             say(f"wrote {file}")

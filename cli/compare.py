@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from .audited import Audited, Images, audited_rows, input_options
-from .options import SEED, counted, flips_option, table_options, warnings_told, write_list
+from .options import (
+    SEED,
+    counted,
+    flips_option,
+    keep_other,
+    overwrite_option,
+    table_options,
+    warnings_told,
+    write_list,
+)
 from .progress import steps
-from .rows import Columns, model_options
+from .rows import Columns, bundle_of, fitted_columns, model_options
 from .verbosity import say
 
 if TYPE_CHECKING:
@@ -50,6 +60,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of --audit.")
 @flips_option("CSV file for who is decided differently, by row.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report as JSON, CSV, Markdown and HTML.")
+@overwrite_option("Replace a report of other models or other rows in --out.")
 @click.option(
     "--format",
     "form",
@@ -79,6 +90,7 @@ def compare(
     seed: int,
     list_flips: Path | None,
     out: Path | None,
+    overwrite: bool,
     form: str,
 ) -> None:
     """Set two or more saved models side by side: accuracy, gap, verdict, agreement, and who is decided differently.
@@ -94,9 +106,11 @@ def compare(
     """
     from fairheads.activations import Outcome
     from fairheads.compare import compare as run
+    from fairheads.compare import digest_of
     from fairheads.errors import ConfigError
     from fairheads.models import open_among
     from fairheads.reports import render
+    from fairheads.results import ComparisonReport
 
     if len(models) < 2:
         raise ConfigError("`fairheads compare` needs two models or more.")
@@ -106,11 +120,13 @@ def compare(
     with warnings_told(), steps() as tell:
         told = [_report(path) for path in reports]
         opened = {name: open_among(path, factory=factory, outcome=outcome) for name, path in _named(models).items()}
+        of = {"other models": " ".join(map(digest_of, opened.values()))}
+        keep_other(out, ComparisonReport, of, overwrite=overwrite)
 
-        def taken(bundle: Bundle | None, model: Path) -> Audited:
+        def taken(bundle: Bundle | None, model: Path, order: tuple[str, ...]) -> Audited:
             return audited_rows(
                 bundle,
-                columns,
+                replace(columns, order=order) if order else columns,
                 split,
                 loader,
                 model=model,
@@ -137,6 +153,7 @@ def compare(
             split=words[0] if same else "",
             notes=[] if same else [f"{name} may be judged on {each.words}." for name, each in rows.items()],
         )
+    keep_other(out, ComparisonReport, {what: key for what, (key, _) in report.subject().items()}, overwrite=overwrite)
     write_list(list_flips, "" if list_flips is None else report.changed_csv())
     for file in () if out is None else report.save(out):
         say(f"wrote {file}")
@@ -169,21 +186,21 @@ def _report(path: Path) -> AuditReport:
 def _rows(
     opened: dict[str, Opened],
     paths: dict[str, Path],
-    taken: Callable[[Bundle | None, Path], Audited],
+    taken: Callable[[Bundle | None, Path, tuple[str, ...]], Audited],
     *,
     each_alike: bool,
 ) -> dict[str, Audited]:
-    """The rows of every model; those that no encoder of a model makes are taken once, if they are alike for all."""
-    from fairheads.models import Bundle
-
+    """The rows of every model; those that no encoder of a model makes are taken once an order, if alike for all."""
     found: dict[str, Audited] = {}
-    plain: Audited | None = None
+    plain: dict[tuple[str, ...], Audited] = {}
     for name, model in opened.items():
-        if not each_alike or (isinstance(model, Bundle) and model.preprocess is not None):
-            found[name] = taken(model if isinstance(model, Bundle) else None, paths[name])
+        bundle, order = bundle_of(model), fitted_columns(model)
+        if not each_alike or (bundle is not None and bundle.preprocess is not None):
+            found[name] = taken(bundle, paths[name], order)
         else:
-            plain = plain or taken(None, paths[name])
-            found[name] = plain
+            if order not in plain:
+                plain[order] = taken(None, paths[name], order)
+            found[name] = plain[order]
     return found
 
 

@@ -33,7 +33,6 @@ def demo(out: Path, seed: int) -> None:
     from fairheads.constraints import demographic_parity
     from fairheads.data import adult
     from fairheads.models import fit_table, load_bundle, save_bundle
-    from fairheads.reports import comparison_page, save_texts
     from fairheads.results import Comparison
     from fairheads.training import Objective, Penalized, TwoHeaded, Unconstrained
     from fairheads.twins import TwinRecipe
@@ -60,6 +59,6 @@ def demo(out: Path, seed: int) -> None:
         reports[name].save(out / "reports" / name)
     comparison = Comparison(reports=reports)
     links = {name: f"reports/{name}/report.html" for name in NAMES}
-    save_texts(out, {"comparison.html": comparison_page(comparison, links), "comparison.json": comparison.to_json()})
+    comparison.save(out, links)
     click.echo(comparison.summary())
     click.echo(f"\nOpen {out / 'comparison.html'} in a browser; each model has its report in {out / 'reports'}.")

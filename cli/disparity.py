@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .gates import check_gap, close_gates, gap_options
-from .options import SEED, names, rows_read
+from .options import SEED, keep_other, names, overwrite_option, rows_read
 from .verbosity import say
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ FOR_STANDARDS = {"exclude_below", "justification"}
 )
 @click.option("--justification", default="", help="With --standard nyc-ll144: why such categories are left out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report as JSON, HTML, Markdown and CSV.")
+@overwrite_option("Replace a report of another table, standard or other columns in --out.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What is printed."
 )
@@ -115,6 +116,7 @@ def disparity(
     exclude_below: float,
     justification: str,
     out: Path | None,
+    overwrite: bool,
     form: str,
     max_gap: float | None,
     gap_metric: str,
@@ -134,6 +136,7 @@ def disparity(
     no model.
     """
     from fairheads.errors import ConfigError
+    from fairheads.results import ImpactReport
 
     columns: dict[str, Any] = {
         "group": names(group),
@@ -154,13 +157,16 @@ def disparity(
             raise ConfigError(f"`--standard {standard}` leaves no choice of {_options(given)}.")
         if justification and standard != "nyc-ll144":
             raise ConfigError("`--justification` is for `--standard nyc-ll144`.")
+        keep_other(
+            out, ImpactReport, {"another standard": standard, "another table": predictions.name}, overwrite=overwrite
+        )
         _print(_impact(predictions, columns, standard, exclude_below, justification), out, form)
         return
 
     from fairheads.data import tally_file
     from fairheads.metrics import disparity_of
     from fairheads.reports import gap_gate
-    from fairheads.results import RATES, SCORES
+    from fairheads.results import RATES, SCORES, DisparityReport
 
     wanted = names(metric) or None
     unknown = [m for m in wanted or () if m not in {**RATES, **SCORES} and not m.startswith("score_quantile_")]
@@ -169,6 +175,8 @@ def disparity(
     if junit is not None and max_gap is None:
         raise ConfigError("`--junit` tells of gates; give `--max-gap` too.")
     check_gap(max_gap, gap_metric, wanted if wanted and max_gap is not None else [*RATES, *SCORES])
+    groups = ", ".join(names(group) or ("group",))
+    keep_other(out, DisparityReport, {"another table": predictions.name, "other columns": groups}, overwrite=overwrite)
     with rows_read(f"counting {predictions.name}") as tell:
         tally = tally_file(predictions, **columns, progress=tell)
     report = disparity_of(

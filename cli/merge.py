@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import opened, table_options
+from .options import keep_other, opened, overwrite_option, table_options
 from .verbosity import say
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     help="Confidence with which new rows keep the gap; 0 asks it of the validation rows alone.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the merged model.")
-@click.option("--overwrite", is_flag=True, help="Replace the model in --out.")
+@overwrite_option("Replace the model in --out, and a report of another one or other rows in --report.")
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Folder for the report as JSON, CSV, Markdown, HTML and PNG."
 )
@@ -92,6 +92,7 @@ def merge(
     """
     from fairheads.models import check_free, load_bundle, save_bundle
     from fairheads.reports import render
+    from fairheads.results import MergeReport
     from fairheads.twoheads import merge_bundle
 
     least = _minimum_rates(minimum_rate)
@@ -114,6 +115,8 @@ def merge(
         split=words,
         judged=new_words,
     )
+    about = {what: key for what, (key, _) in made.report.subject().items()}
+    keep_other(report, MergeReport, about, overwrite=overwrite)
     shown = render(made.report, form)
     save_bundle(made.bundle, out, overwrite=overwrite)
     say(f"saved {out}")

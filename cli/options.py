@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from .verbosity import is_quiet, say
 
 if TYPE_CHECKING:
     from fairheads.data import Table
+    from fairheads.results.shown import Report
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,6 +51,19 @@ def write_list(file: Path | None, text: str) -> None:
     if file is not None:
         save_texts(file.parent, {file.name: text})
         say(f"wrote {file}")
+
+
+def overwrite_option(says: str) -> Callable[[Command], Command]:
+    """--overwrite: without it a report is replaced by one about the same alone."""
+    return click.option("--overwrite", is_flag=True, help=says)
+
+
+def keep_other(out: Path | None, kind: type[Report], subject: Mapping[str, str], *, overwrite: bool) -> None:
+    """Refuses to replace a report about something else, if there is a folder for one; ask before the work."""
+    from fairheads.reports import refuse_other
+
+    if out is not None and not overwrite:
+        refuse_other(out, kind, subject)
 
 
 SEED = click.IntRange(0, 2**32 - 1)

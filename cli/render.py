@@ -16,10 +16,9 @@ import click
 def render(report: Path, form: str, out: Path | None) -> None:
     """Show a saved report as text, Markdown or HTML.
 
-    That is a report of an audit, a comparison, disparities, a merge, a study, or the front of a sweep; and, but for
-    Markdown, of a selftest and of audits side by side (`fairheads demo`). The groups of a disparity report, compared
-    models, the rules of a merge and the networks of a front or a study also as CSV. Needs no model and does not load
-    torch.
+    That is a report of an audit, a comparison, disparities, a merge, a self-test, a study, the front of a sweep, or
+    audits side by side (`fairheads demo`). The groups of a disparity report, compared models, the rules of a merge and
+    the networks of a front or a study also as CSV. Needs no model and does not load torch.
 
     \b
     fairheads render report/report.json --format md

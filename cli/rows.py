@@ -14,9 +14,8 @@ import click
 from .options import names, opened
 
 if TYPE_CHECKING:
-    from fairheads.activations import Outcome
     from fairheads.data import Dataset, Table
-    from fairheads.models import Bundle
+    from fairheads.models import Bundle, Opened
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -83,34 +82,19 @@ def model_options(command: Command) -> Command:
     return command
 
 
-def bundle_at(model: Path, factory: str | None, outcome: Outcome | None = None) -> Bundle | None:
-    """The bundle in a folder; None where MODEL is a file, or a folder of another kind.
+def bundle_of(model: Opened) -> Bundle | None:
+    """The model, if it is a bundle."""
+    from fairheads.models import Bundle
 
-    Raises
-    ------
-    FairheadsError
-        As `fairheads.models.open_model` on a folder.
-    """
-    from fairheads.models import Bundle, holds_pretrained, open_model
-
-    if model.is_file() or holds_pretrained(model):
-        return None
-    found = open_model(model, factory=factory, outcome=outcome)
-    return found if isinstance(found, Bundle) else None
+    return model if isinstance(model, Bundle) else None
 
 
-def fitted_columns(model: Path) -> tuple[str, ...]:
-    """The columns, in order, that an MLP of scikit-learn was fitted on; other files name none.
-
-    Raises
-    ------
-    FairheadsError
-        As `fairheads.models.open_model`.
-    """
-    from fairheads.models import open_model
+def fitted_columns(model: Opened) -> tuple[str, ...]:
+    """The columns, in order, that an MLP of scikit-learn was fitted on; other models name none."""
+    from fairheads.activations import TorchNetwork
     from fairheads.models.scikit import Perceptron
 
-    found = open_model(model) if model.suffix.lower() == ".skops" else None
+    found = model.module if isinstance(model, TorchNetwork) else model
     return found.feature_names or () if isinstance(found, Perceptron) else ()
 
 

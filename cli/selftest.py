@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import SEED, counted, names, table_options, warnings_told
-from .rows import Columns, Rows, bundle_at, fitted_columns, model_options, rows_of, trainable, training_rows
+from .options import SEED, counted, keep_other, names, overwrite_option, table_options, warnings_told
+from .rows import Columns, Rows, bundle_of, fitted_columns, model_options, rows_of, trainable, training_rows
 from .verbosity import say
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 @click.option("--reference", metavar="GROUP", help="Reference group; by default the largest.")
 @click.option("--sample", type=int, default=20_000, show_default=True, help="Rows that interventions run on.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for selftest.json and selftest.html.")
-@click.option("--format", "form", type=click.Choice(("text", "json", "html")), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the report as JSON, HTML and Markdown.")
+@overwrite_option("Replace a report of another model or other rows in --out.")
+@click.option("--format", "form", type=click.Choice(("text", "json", "md", "html")), default="text", show_default=True)
 def selftest(
     model: Path,
     source: str,
@@ -63,6 +64,7 @@ def selftest(
     sample: int,
     seed: int,
     out: Path | None,
+    overwrite: bool,
     form: str,
 ) -> None:
     """Would an audit of the saved MODEL on these rows find a second head, and would it cry wolf?
@@ -78,6 +80,8 @@ def selftest(
     """
     from fairheads.errors import ConfigError
     from fairheads.models import Opened, open_among, open_model
+    from fairheads.reports import render
+    from fairheads.results import SelftestReport
     from fairheads.selftest import refuse_few
     from fairheads.selftest import selftest as run
     from fairheads.twins import TwinRecipe, default_cache
@@ -90,11 +94,12 @@ def selftest(
             " that you have (3 or more)."
         )
     refuse_few(n_twins or len(twin_paths))
-    columns = Columns(
-        source=source, label=label, group=group, favourable=favourable, drop=drop, order=fitted_columns(model)
-    )
     with warnings_told():
-        bundle = bundle_at(model, factory)
+        own_model = open_model(model, factory=factory)
+        bundle = bundle_of(own_model)
+        columns = Columns(
+            source=source, label=label, group=group, favourable=favourable, drop=drop, order=fitted_columns(own_model)
+        )
         recorded = trainable(bundle, columns, loader, model) if n_twins else None
         rows = rows_of(bundle, columns, split, loader)
         own = _fitted_on(bundle, rows, columns, loader, train_data, needed=recorded is not None)
@@ -109,7 +114,7 @@ def selftest(
         say(f"auditing {rows.words}")
         with counted("planting and auditing", 100) as tell:
             report = run(
-                open_model(model, factory=factory) if bundle is None else bundle,
+                own_model,
                 rows.data,
                 twins=twins,
                 train_data=own,
@@ -119,13 +124,16 @@ def selftest(
                 layers=names(layers) or None,
                 sample=sample,
                 seed=seed,
+                name=model.absolute().name,
+                before=lambda weights, digest: keep_other(
+                    out, SelftestReport, {"another model": weights, "other rows": digest}, overwrite=overwrite
+                ),
                 progress=lambda done, total: tell(100 * done // total),
             )
     if out is not None:
         for file in report.save(out):
             say(f"wrote {file}")
-    forms = {"text": lambda: f"{report.summary()}\n", "json": report.to_json, "html": report.page}
-    click.echo(forms[form](), nl=False)
+    click.echo(render(report, form), nl=False)
 
 
 def _fitted_on(

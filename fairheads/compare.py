@@ -21,7 +21,7 @@ from fairheads.data.dataset import joined
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import CORE, disparity_of
 from fairheads.metrics.agreement import Decision, changes, paired, share
-from fairheads.models import Bundle, Opened, open_model
+from fairheads.models import Bundle, Opened, network_digest, open_model
 from fairheads.models.running import running
 from fairheads.models.scikit import refuse_other_columns
 from fairheads.results import (
@@ -116,7 +116,7 @@ def compare(
             model.rows.refuse_overlap(records[name], of=name)
     decided, left_out = _common({name: _decided(name, networks[name], data[name]) for name in models})
     reports = {name: each.report() for name, each in decided.items()}
-    digests = {name: told.digest_of(network) for name, network in networks.items()}
+    digests = {name: network_digest(network) for name, network in networks.items()}
     verdicts = _verdicts(audits, digests)
     return ComparisonReport(
         front=front_of(
@@ -283,4 +283,4 @@ def _pair(first: str, second: str, decided: Mapping[str, _Decided]) -> ComparedP
 
 def digest_of(model: Opened) -> str:
     """The hash of the weights of an opened model, as audits report it; empty where there is none."""
-    return told.digest_of(as_network(net_of(model)))
+    return network_digest(as_network(net_of(model)))

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
+from fairheads.metrics.standards import four_fifths
 from fairheads.reports import render
 from fairheads.results import (
     CRITERIA,
@@ -37,6 +38,7 @@ from fairheads.results import (
     GroupChange,
     GroupShare,
     HeadReading,
+    ImpactReport,
     Judged,
     LabelBias,
     LayerReport,
@@ -56,6 +58,8 @@ from fairheads.results import (
     PathwayReport,
     Recovery,
     RoutingReport,
+    SelftestClass,
+    SelftestReport,
     Stratum,
     ThroughLayer,
     TrainedReport,
@@ -68,6 +72,7 @@ from fairheads.results import (
 )
 from fairheads.results.reads import Completeness, ReadColumn, ReadMap, ReadPart, ReadValue
 from fairheads.results.shown import Shown
+from fairheads.sums import Tally
 
 HOSTILE = '<script>alert("x")</script>\'|`a`\n$\\frac$ [b](javascript:c) **d** \u202e\x00 & -->'
 LONG = "n" * 3_000
@@ -736,6 +741,48 @@ def audit(
 
 def comparison() -> Comparison:
     return Comparison(reports={"plain": audit(name="plain", twins=0), "parity": audit()})
+
+
+def selftest_report(model: str = "parity") -> SelftestReport:
+    """Heads of two strengths, of which the faint one is found once in five twins."""
+
+    def of(name: str, strength: float, found: int) -> SelftestClass:
+        verdicts: dict[str, int] = {"compensating_head": found, "neutral": 5 - found}
+        return SelftestClass(
+            name=name,
+            head=strength > 0,
+            strength=strength,
+            verdicts={verdict: n for verdict, n in verdicts.items() if n},
+            reasons={} if found == 5 else {"every effect lies within its margin": 5 - found},
+            found=Number(value=found / 5, n=5, low=0.0, high=1.0, conservative=True),
+            added=(0.8 * strength,) * 5,
+        )
+
+    return SelftestReport(
+        model=model,
+        data="Adult",
+        group="Female",
+        reference="Male",
+        n=4000,
+        fitted_on=8000,
+        split=False,
+        twins=5,
+        layers=("hidden.0",),
+        alpha=0.05,
+        margin=0.1,
+        seed=0,
+        verdict="neutral",
+        classes=(of("MERGE", 1.0, 5), of("MERGE", 0.05, 1), of("U", 0.0, 0)),
+        measured=20,
+        provenance={"model": "0123456789abcdef" * 4, "rows": "fedcba9876543210" * 4},
+    )
+
+
+def impact(name: str = "decisions.csv") -> ImpactReport:
+    """Two categories, one of which is selected half as often."""
+    decision = [1, 0, 1, 0, 1, 0, 0, 0] * 10
+    tally = Tally.of(None, decision, sensitive_features=[*"aaaabbbb"] * 10)
+    return four_fifths(tally, name=name)
 
 
 def compared(

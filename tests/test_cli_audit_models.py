@@ -180,8 +180,8 @@ def test_code_of_ones_own_is_told_on_standard_error() -> None:
     assert done.exit_code == 0 and json.loads(done.stdout)["data"]["name"] == "loaded"
     notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
     assert notes == [
-        "Note: running 'cli_models_own:load', code of your own, to read 'plain.npz'.",
         "Note: ran 'cli_models_own:net', code of your own, to build the network of '3.safetensors'.",
+        "Note: running 'cli_models_own:load', code of your own, to read 'plain.npz'.",
     ]
     plain = run("audit", "net.pt2", *CSV, *QUICK, *one)
     assert "code of your own" not in plain.stderr and "code of your own" not in plain.stdout

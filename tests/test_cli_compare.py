@@ -74,6 +74,26 @@ def test_held_out_rows_are_compared_and_files_are_written(tmp_path: Path) -> Non
     assert run("render", out / "compare.json").stdout == done.stdout
 
 
+def test_a_report_of_other_models_or_rows_is_kept_unless_told(tmp_path: Path) -> None:
+    out = ("--out", tmp_path)
+    assert run("compare", "plain", "longer", *TABLE, *out).exit_code == 0
+    first = (tmp_path / "compare.json").read_bytes()
+    assert run("compare", "plain", "longer", *TABLE, *out, "--gap-metric", "equalized_odds").exit_code == 0
+    assert (tmp_path / "compare.json").read_bytes() != first, "the same models and rows"
+    first = (tmp_path / "compare.json").read_bytes()
+    for words, says in (
+        (["plain", "other", *TABLE], "is of other models (plain, longer); choose another folder, or overwrite it"),
+        (["plain", "longer", *TABLE, "--split", "all"], None),
+        (["longer", "plain", *TABLE], "is of other models"),
+    ):
+        kept = run("compare", *words, *out)
+        assert (kept.exit_code, kept.stdout) == (1, "")
+        assert says is None or says in kept.stderr
+        assert (tmp_path / "compare.json").read_bytes() == first
+    assert run("compare", "plain", "other", *TABLE, *out, "--overwrite").exit_code == 0
+    assert ComparisonReport.load(tmp_path / "compare.json").models.keys() == {"plain", "other"}
+
+
 def test_models_of_other_splits_are_compared_on_rows_held_out_from_both() -> None:
     report = compared("plain", "other", *TABLE)
     assert report.pairs[0].agreement.n == 180

@@ -91,6 +91,30 @@ def test_it_writes_what_it_prints(table: Path, tmp_path: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_a_report_of_something_else_is_kept_unless_told(table: Path, tmp_path: Path) -> None:
+    out, none = tmp_path / "out", ("--replicates", "0")
+    other = tmp_path / "other.csv"
+    other.write_bytes(table.read_bytes())
+    assert run(table, *LABELLED, *none, "--out", out).exit_code == 0
+    assert run(table, *LABELLED, "--replicates", "200", "--out", out).exit_code == 0, "the same table and columns"
+    first = (out / "report.json").read_bytes()
+    by_race = ("--group", "race", "--prediction", "offer", *none)
+    for words, says in (
+        ((other, *LABELLED, *none), "is of another table (decisions.csv); choose another folder, or overwrite it"),
+        ((table, *by_race), "is of other columns (sex)"),
+    ):
+        kept = run(*words, "--out", out)
+        assert (kept.exit_code, kept.stdout) == (1, "") and says in kept.stderr, kept.stderr
+        assert "counting" not in kept.stderr and (out / "report.json").read_bytes() == first
+    assert run(table, *by_race, "--out", out, "--overwrite").exit_code == 0
+    assert DisparityReport.load(out / "report.json").columns == ("race",)
+    (out / "report.json").write_text('{"schema": "fairheads/audit/1"}')
+    assert "is no report of disparities" in run(table, *by_race, "--out", out).stderr
+    standard = ("--group", "sex", "--prediction", "offer", "--standard")
+    assert run(table, *standard, "four-fifths", "--out", out).exit_code == 0
+    assert "is of another standard (four-fifths)" in run(table, *standard, "nyc-ll144", "--out", out).stderr
+
+
 def test_settings_reach_the_report(table: Path) -> None:
     assert run(table, *QUICK, "--metric", "accuracy").exit_code == 0
     words = ["--metric", "selection_rate,accuracy", "--confidence", "0.9", "--simultaneous", "--replicates", "300"]

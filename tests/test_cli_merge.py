@@ -214,6 +214,19 @@ def test_a_single_head_and_a_folder_in_use_are_refused(here: Path, tmp_path: Pat
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
+def test_a_report_of_another_merge_is_kept_unless_told(here: Path, tmp_path: Path) -> None:
+    report, quick = tmp_path / "report", ["--confidence", "0", "--report", tmp_path / "report"]
+    assert merged(here, tmp_path / "a", *quick).exit_code == 0
+    first = {file.name: file.read_bytes() for file in report.iterdir()}
+    other = ["merge", here / "two", *table(here, "others.csv"), "--max-gap", "0.5", "--out", tmp_path / "b", *quick]
+    kept = run(*other)
+    assert (kept.exit_code, kept.stdout) == (1, "") and "is of other rows (the 480 validation rows" in kept.stderr
+    assert not (tmp_path / "b").exists() and {file.name: file.read_bytes() for file in report.iterdir()} == first
+    assert merged(here, tmp_path / "c", *quick).exit_code == 0, "the same merge"
+    assert run(*other, "--overwrite").exit_code == 0
+    assert (report / "merge.json").read_bytes() != first["merge.json"]
+
+
 def test_names_are_taken_with_hyphens_too(here: Path, tmp_path: Path) -> None:
     words = ["--gap-metric", "equal-opportunity", "--objective", "balanced-accuracy", "--confidence", "0"]
     result = merged(here, tmp_path / "m", *words, "--minimum-rate", "selection-rate=0.1", "--format", "json")

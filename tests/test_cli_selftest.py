@@ -35,7 +35,7 @@ def given(here: Path, n: int = 3) -> list[str | Path]:
 def test_it_counts_and_saves(here: Path, tmp_path: Path) -> None:
     done = run("selftest", here / "net0", *table(here), *given(here), "--strength", "1", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["selftest.html", "selftest.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["selftest.html", "selftest.json", "selftest.md"]
     report = SelftestReport.load(tmp_path / "out" / "selftest.json")
     assert (report.twins, report.n, report.fitted_on, report.split) == (3, 800, 2560, False)
     assert [(each.name, each.n) for each in report.classes] == [
@@ -46,6 +46,13 @@ def test_it_counts_and_saves(here: Path, tmp_path: Path) -> None:
         ("PERM", 4),
     ]
     assert report.classes[0].strength == 1
+    first, words = (tmp_path / "out" / "selftest.json").read_bytes(), [*given(here), "--out", tmp_path / "out"]
+    kept = run("selftest", here / "net0", *table(here, "others.csv"), *words)
+    assert (kept.exit_code, kept.stdout) == (1, "") and "is of other rows (people.csv)" in kept.stderr, kept.stderr
+    words = [*given(here, 2), "--twin", here / "net0", "--out", tmp_path / "out"]
+    kept = run("selftest", here / "net3", *table(here), *words)
+    assert (kept.exit_code, kept.stdout) == (1, "") and "is of another model (net0, other weights)" in kept.stderr
+    assert (tmp_path / "out" / "selftest.json").read_bytes() == first
     assert "auditing the 800 test rows" in done.stderr
     assert done.stdout.startswith("Self-test of net0 on people")
     assert done.stdout.splitlines()[-1].startswith("This does not say")

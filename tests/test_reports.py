@@ -24,19 +24,24 @@ from results_for_tests import (
     detailed_audit,
     fragment_of,
     full,
+    impact,
     intersections,
+    merge_report,
     not_testable,
     page_of,
     pathway,
     reading,
+    selftest_report,
 )
 
 import fairheads_cli.main as command_line
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.evidence import with_details
-from fairheads.reports import FORMATS, comparison_page, load, render
+from fairheads.reports import FORMATS, comparison_page, load, refuse_other, render
+from fairheads.reports.pages import KINDS
 from fairheads.results import AuditReport, Comparison, PathwayReport
 from fairheads.results.page import html_page, markdown_page, text_page
+from fairheads.results.shown import Report
 
 GROUPS = {"two": ("Female", "Male"), "hostile": (HOSTILE, LONG)}
 
@@ -156,7 +161,7 @@ def test_layers_open_one_at_a_time_and_the_deciding_one_is_open() -> None:
         for number in (layer.swap, layer.erasure, layer.equal_merit, layer.flips, layer.probe_auc, layer.merit_auc):
             assert told.count(str(number)) >= 1
     assert "emerges here" in lines[0][2] and "The verdict rests on the swap here" in lines[0][2]
-    assert "2 named; largest: unit 0 0.050" in lines[0][2]
+    assert "2 named; largest: unit 0 (0.050)" in lines[0][2]
     assert not any(words in lines[1][2] for words in ("emerges", "rests on", "in the figure"))
     assert layer_lines(fragment_of(not_testable("a", "b"))) == []
 
@@ -259,6 +264,60 @@ def test_text_ends_with_what_it_does_not_say() -> None:
     assert max(map(len, page.splitlines())) <= 100
 
 
+REPORTS: dict[str, Callable[[], Report]] = {
+    "audit": audit,
+    "comparison": comparison,
+    "compare": compared,
+    "disparity": full,
+    "front": lambda: compared().front,
+    "impact": impact,
+    "merge": merge_report,
+    "paper": lambda: load(Path(__file__).parent / "studies" / "paper" / "compas.json"),
+    "selftest": selftest_report,
+}
+
+
+def test_no_kind_of_report_is_forgotten() -> None:
+    assert set(KINDS) == set(Report.__subclasses__()) == {type(make()) for make in REPORTS.values()}
+
+
+@pytest.mark.parametrize("made", REPORTS.values(), ids=REPORTS)
+def test_every_report_has_the_same_views_which_say_what_its_files_say(
+    made: Callable[[], Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = made()
+    monkeypatch.setattr("fairheads.results._style.svg", lambda *_: "")  # figures take most of the time
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
+    monkeypatch.setattr("fairheads.results._paper_figures.FIGURES", {"accuracy": lambda *_: None})
+    files = {file.suffix: file for file in report.save(tmp_path)}
+    views = {".json": report.to_json(), ".md": report.markdown(), ".html": report.page()}
+    assert files[".json"].name == report.FILE and files.keys() >= views.keys()
+    for suffix, text in views.items():
+        assert files[suffix].read_text(encoding="utf-8") == text == render(report, suffix[1:])
+    back = load(files[".json"])
+    assert type(back) is type(report) and back.subject() == report.subject()
+    assert report.markdown().startswith("# ") and report.page().count("<h1>") == 1
+    assert report.summary().splitlines()[-1] == report.text().splitlines()[-1] and report.text() == render(
+        report, "text"
+    )
+    assert len(report.to_frame()) > 0 and report.html() and report.plot() is not None
+
+
+@pytest.mark.parametrize("made", REPORTS.values(), ids=REPORTS)
+def test_a_report_replaces_one_about_the_same_alone(made: Callable[[], Report], tmp_path: Path) -> None:
+    report = made()
+    subject = {what: key for what, (key, _) in report.subject().items()}
+    refuse_other(tmp_path, type(report), subject)
+    (tmp_path / report.FILE).write_text(report.to_json(), encoding="utf-8")
+    refuse_other(tmp_path, type(report), subject)
+    for what in subject:
+        with pytest.raises(InputError, match=rf"{report.FILE}' is of {what} \(.+\); .*--overwrite"):
+            refuse_other(tmp_path, type(report), {what: "else"})
+    (tmp_path / report.FILE).write_text("{}")
+    with pytest.raises(InputError, match=f"is no report of {report.OF}"):
+        refuse_other(tmp_path, type(report), {})
+
+
 def test_formats_are_dispatched_and_others_refused(tmp_path: Path) -> None:
     report = audit()
     assert {name: render(report, name) for name in FORMATS[AuditReport]}["json"] == report.to_json()
@@ -303,6 +362,7 @@ def test_a_saved_comparison_of_audits_is_rendered_like_other_reports(tmp_path: P
     wanted = {
         "text": f"{comparison().summary()}\n",
         "json": comparison().to_json(),
+        "md": comparison().markdown(),
         "html": comparison_page(comparison(), {}),
     }
     for form, text in wanted.items():

@@ -2,6 +2,5 @@
 
 from fairheads.audit.call import audit, network_disparity
 from fairheads.audit.counting import forget
-from fairheads.audit.replaced import refuse_other_report
 
-__all__ = ["audit", "forget", "network_disparity", "refuse_other_report"]
+__all__ = ["audit", "forget", "network_disparity"]

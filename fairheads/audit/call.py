@@ -9,9 +9,9 @@ from fairheads.activations import Outcome, as_network, one_thread
 from fairheads.audit.beside import twins_of
 from fairheads.audit.counting import Kept, counted
 from fairheads.audit.opening import Model, Net, Opening, listed, net_of, recorded
-from fairheads.audit.told import data_info, digest_of, model_info, repeated, scoring, versions
+from fairheads.audit.told import data_info, model_info, repeated, scoring, versions
 from fairheads.data import Dataset, RowRecord, Stream, refuse_other_rows
-from fairheads.models import Bundle
+from fairheads.models import Bundle, network_digest
 from fairheads.models.running import running
 from fairheads.models.scikit import refuse_other_columns
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
@@ -38,6 +38,8 @@ def audit(
     flip: PairGenerator | Sequence[str] | None = None,
     details: bool = True,
     notes: Sequence[str] = (),
+    name: str = "",
+    before: Callable[[str, str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     looking: Callable[[int, int], None] | None = None,
     resume: str | Path | None = None,
@@ -64,6 +66,11 @@ def audit(
         As in `fairheads.pathways.analyze_pathways`.
     notes : sequence of str
         Lines to carry into the report.
+    name : str
+        What the report calls a model that is in memory; a bundle keeps its own name, and a path that of its file.
+    before : callable, optional
+        Called with the digests of the weights and of the rows before anything is counted. What it raises ends the
+        audit: `fairheads.reports.refuse_other` keeps a report of something else that way.
     progress : callable, optional
         Called with the number of rows whose decisions are counted, and of all rows; `fairheads.progress.Bar` draws it.
     looking : callable, optional
@@ -111,9 +118,11 @@ def audit(
     with running("the model", data.inputs, data.feature_names):
         names = tuple(layer.name for layer in survey(network, data, layers))
     _check_flip(flip if details else None, data, reference)
-    rows = RowRecord.of(data)
+    rows, weights = RowRecord.of(data), network_digest(network)
+    if before is not None:
+        before(weights, rows.digest)
     overlap, expected = _overlap(bundle, rows)
-    kept = None if resume is None else Kept(Path(resume), network, digest_of(network), data, versions(network))
+    kept = None if resume is None else Kept(Path(resume), network, weights, data, versions(network))
     counts = counted(network, data, kept=kept, tell=progress)
     disparity = counts.report(data.name)
     others = twins_of(twins, opened, bundle, data, rows, how, network)
@@ -135,7 +144,7 @@ def audit(
         progress=looking,
     )
     return AuditReport(
-        model=model_info(network, bundle, names, Path(model).absolute().name if isinstance(model, str | Path) else ""),
+        model=model_info(network, bundle, names, _file_name(model) or name),
         data=data_info(data, rows, disparity, bundle, max(p.n for p in pathways.values()), overlap, expected),
         seed=seed,
         versions=versions(network),
@@ -143,6 +152,10 @@ def audit(
         pathways=pathways,
         notes=(*notes, *scoring(network, counts.clipped, counts.n), *repeated(rows)),
     )
+
+
+def _file_name(model: Model) -> str:
+    return Path(model).absolute().name if isinstance(model, str | Path) else ""
 
 
 def _check_flip(flip: PairGenerator | Sequence[str] | None, data: Dataset | Stream, reference: str | None) -> None:

@@ -10,7 +10,7 @@ from torch.export import UnflattenedModule
 
 from fairheads.activations import Network, OnnxNetwork, TorchNetwork
 from fairheads.data import Dataset, RowRecord, Stream
-from fairheads.models import Bundle, weights_digest
+from fairheads.models import Bundle, network_digest
 from fairheads.results import DataInfo, DisparityReport, GroupShare, ModelInfo, Number
 
 REPEATED = 0.5
@@ -37,23 +37,16 @@ def repeated(rows: RowRecord) -> list[str]:
     ]
 
 
-def digest_of(network: Network) -> str:
-    """The hash of a network's weights, or of its file; empty where neither is known."""
-    if isinstance(network, TorchNetwork):
-        return weights_digest(network.module)
-    return network.digest if isinstance(network, OnnxNetwork) else ""
-
-
-def model_info(network: Network, bundle: Bundle | None, layers: tuple[str, ...], file: str) -> ModelInfo:
-    """What the report says of the model; ``file`` is its name where it came from one."""
+def model_info(network: Network, bundle: Bundle | None, layers: tuple[str, ...], name: str) -> ModelInfo:
+    """What the report says of the model; ``name`` is that of its file, or what the caller calls it."""
     module = network.module if isinstance(network, TorchNetwork) else None
     kind = "ExportedProgram" if isinstance(module, UnflattenedModule) else type(module or network).__name__
     parameters = network.parameters if isinstance(network, OnnxNetwork) else 0
     if module is not None:
         parameters = sum(p.numel() for p in module.parameters())
     return ModelInfo(
-        name=(bundle.name if bundle is not None else "") or file or kind,
-        digest=digest_of(network),
+        name=(bundle.name if bundle is not None else "") or name or kind,
+        digest=network_digest(network),
         architecture=kind + _widths(module),
         parameters=parameters,
         layers=layers,

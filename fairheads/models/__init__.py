@@ -1,6 +1,7 @@
 """Saved models in and out, without pickle: whatever the file, nothing of it is executed."""
 
 from fairheads.models.bundle import Bundle, check_free, holds_model, load_bundle, save_bundle, weights_digest
+from fairheads.models.digests import network_digest
 from fairheads.models.fit import fit_table
 from fairheads.models.opening import Opened, holds_pretrained, open_among, open_model
 
@@ -12,6 +13,7 @@ __all__ = [
     "holds_model",
     "holds_pretrained",
     "load_bundle",
+    "network_digest",
     "open_among",
     "open_model",
     "save_bundle",

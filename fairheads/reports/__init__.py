@@ -3,6 +3,7 @@
 from fairheads.reports.comparison import comparison_page
 from fairheads.reports.gates import Gate, check_refused, gap_gate, junit, verdict_gates
 from fairheads.reports.pages import FORMATS, Report, load, render
+from fairheads.reports.replaced import refuse_other
 from fairheads.results._saving import save_texts
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "gap_gate",
     "junit",
     "load",
+    "refuse_other",
     "render",
     "save_texts",
     "verdict_gates",

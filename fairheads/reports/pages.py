@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fairheads.errors import ConfigError
-from fairheads.reports.comparison import comparison_page
 from fairheads.results import (
     AuditReport,
     Comparison,
@@ -19,81 +18,29 @@ from fairheads.results import (
     MergeReport,
     PaperReport,
     SelftestReport,
-    page,
 )
+from fairheads.results.shown import Report
 
-Report = (
-    AuditReport
-    | Comparison
-    | ComparisonReport
-    | DisparityReport
-    | Front
-    | ImpactReport
-    | MergeReport
-    | PaperReport
-    | SelftestReport
+KINDS: tuple[type[Report], ...] = (
+    AuditReport,
+    Comparison,
+    ComparisonReport,
+    DisparityReport,
+    Front,
+    ImpactReport,
+    MergeReport,
+    PaperReport,
+    SelftestReport,
 )
+"""All kinds of reports."""
 
-FORMATS: dict[type[Any], dict[str, Callable[[Any], str]]] = {
-    AuditReport: {
-        "text": page.text_page,
-        "json": AuditReport.to_json,
-        "md": page.markdown_page,
-        "html": page.html_page,
-    },
-    Comparison: {
-        "text": lambda comparison: f"{comparison.summary()}\n",
-        "json": Comparison.to_json,
-        "html": lambda comparison: comparison_page(comparison, {}),
-    },
-    ComparisonReport: {
-        "text": lambda report: f"{report.summary()}\n",
-        "json": ComparisonReport.to_json,
-        "md": ComparisonReport.markdown,
-        "html": ComparisonReport.page,
-        "csv": ComparisonReport.to_csv,
-    },
-    DisparityReport: {
-        "text": page.disparity_text_page,
-        "json": DisparityReport.to_json,
-        "md": page.disparity_markdown_page,
-        "html": page.disparity_html_page,
-        "csv": DisparityReport.to_csv,
-    },
-    Front: {
-        "text": lambda front: f"{front.summary()}\n",
-        "json": Front.to_json,
-        "md": Front.markdown,
-        "html": Front.page,
-        "csv": Front.to_csv,
-    },
-    ImpactReport: {
-        "text": lambda report: f"{report.summary()}\n",
-        "json": ImpactReport.to_json,
-        "md": ImpactReport.markdown,
-        "html": ImpactReport.page,
-        "csv": ImpactReport.to_csv,
-    },
-    MergeReport: {
-        "text": lambda report: f"{report.summary()}\n",
-        "json": MergeReport.to_json,
-        "md": MergeReport.markdown,
-        "html": MergeReport.page,
-        "csv": MergeReport.to_csv,
-    },
-    PaperReport: {
-        "text": lambda report: f"{report.summary()}\n",
-        "json": PaperReport.to_json,
-        "md": PaperReport.markdown,
-        "html": PaperReport.page,
-        "csv": PaperReport.to_csv,
-    },
-    SelftestReport: {
-        "text": lambda report: f"{report.summary()}\n",
-        "json": SelftestReport.to_json,
-        "html": SelftestReport.page,
-    },
-}
+
+def _formats(kind: type[Any]) -> dict[str, Callable[[Any], str]]:
+    made = {"text": kind.text, "json": kind.to_json, "md": kind.markdown, "html": kind.page}
+    return {**made, "csv": kind.to_csv} if hasattr(kind, "to_csv") else made
+
+
+FORMATS: dict[type[Report], dict[str, Callable[[Any], str]]] = {kind: _formats(kind) for kind in KINDS}
 """What makes which format of which kind of report."""
 
 
@@ -124,5 +71,5 @@ def load(path: str | Path) -> Report:
     except (OSError, ValueError, RecursionError):
         plain = None  # `AuditReport.load` says what is wrong
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    kind = next((kind for kind in FORMATS if schema == kind.SCHEMA), AuditReport)
+    kind = next((kind for kind in KINDS if schema == kind.SCHEMA), AuditReport)
     return kind.load(path)

@@ -1,12 +1,16 @@
-"""A comparison in text, HTML and one figure."""
+"""A comparison in text, Markdown, HTML and one figure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from fairheads.errors import InputError
 from fairheads.results import _markup as html
+from fairheads.results._markdown import inert, pipes
+from fairheads.results._markdown import name as md_name
 from fairheads.results._style import BAND, INK, bare, house_style, html_figure, look, new_figure, spread
 from fairheads.results._text import text_table, wrapped
 from fairheads.results._words import (
@@ -20,6 +24,7 @@ from fairheads.results._words import (
     interval,
     people,
 )
+from fairheads.results.page import html_document
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from fairheads.results.audit import AuditReport
     from fairheads.results.comparison import Comparison
     from fairheads.results.pathway import PathwayReport
+
+TITLE = "Networks side by side"
 
 TEXT_WIDTH = 110
 
@@ -101,6 +108,38 @@ def _verdict(pathway: PathwayReport) -> str:
     place = f"{effect.kind}@{clip_middle(effect.layer, 24)}"
     told = f"{told}: {amount(effect.value)} {interval(effect.low, effect.high)} {IN_SHORT[effect.kind]}"
     return f"{told} (margin {amount(effect.margin)}), {place}"
+
+
+def markdown_page(comparison: Comparison, last: str) -> str:
+    """A row a model and group as Markdown, with a title; ``last`` is what it does not say."""
+    head = ["Model", "Accuracy", "Parity difference", "Group", "Verdict", "Probe", "Kept", "Flips"]
+    rows = [
+        [
+            md_name(name),
+            *_model_cells(report),
+            "none" if pathway is None else md_name(pathway.group),
+            "no group was put beside a reference" if pathway is None else inert(_verdict(pathway)),
+            *_group_cells(pathway),
+        ]
+        for name, report in comparison.reports.items()
+        for _, pathway in _pathways(report)
+    ]
+    legend = "\n".join(f"- {inert(capital(what))}: {inert(said)}" for what, said in LEGEND.items())
+    return "\n\n".join([f"# {TITLE}", pipes(head, rows), legend, inert(last)]) + "\n"
+
+
+def html_page(comparison: Comparison, links: Mapping[str, str]) -> str:
+    """The comparison as one HTML file; ``links`` are relative paths, of which addresses are made."""
+    unknown = sorted(set(links) - set(comparison.reports))
+    if unknown:
+        raise InputError(f"`links` must be for names among {sorted(comparison.reports)}, got {unknown}.")
+    for path in links.values():
+        if path.startswith(("/", "\\")) or not path:
+            raise InputError(f"`links` must hold relative paths, got {path!r}.")
+    # "./" before a quoted path: no path can then be read as the name of a protocol or of a host.
+    addresses = {name: f"./{quote(path, safe='/')}" for name, path in links.items()}
+    body = f"<h1>{TITLE}</h1>\n{comparison.html(addresses)}"
+    return html_document(f"{TITLE}: audit by group", body, comparison.to_json(), "fairheads-comparison")
 
 
 def table(comparison: Comparison, links: Mapping[str, str]) -> str:

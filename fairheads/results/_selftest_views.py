@@ -1,4 +1,4 @@
-"""A self-test in text and HTML."""
+"""A self-test in text, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fairheads.results import _markup as markup
 from fairheads.results import _selftest_figure
+from fairheads.results._markdown import inert, pipes
 from fairheads.results._text import text_table, wrapped
 from fairheads.results._words import VERDICT_NAME, clip, count, interval, percent, printable
 from fairheads.results.page import html_document
@@ -149,6 +150,16 @@ def _null_rows(report: SelftestReport) -> list[list[str]]:
     ]
 
 
+def _verdict_rows(report: SelftestReport) -> list[list[str]]:
+    return [
+        [
+            f"{each.name}{f' {each.strength:g}' if each.head else ''}",
+            ", ".join(f"{VERDICT_NAME[verdict].lower()} {n}" for verdict, n in each.verdicts.items()) or "none",
+        ]
+        for each in report.classes
+    ]
+
+
 def text_lines(report: SelftestReport) -> list[str]:
     """How it was done, what was found of planted heads and of none, and what the words mean."""
     return [
@@ -167,15 +178,27 @@ def text_lines(report: SelftestReport) -> list[str]:
     ]
 
 
+def markdown_page(report: SelftestReport) -> str:
+    """The same as Markdown, with a title."""
+    parts = [
+        f"# {inert(_title(report))}",
+        *map(inert, (*_findings(report), *_about(report))),
+        "## Planted heads",
+        pipes(HEADS, _inert(_head_rows(report))),
+        "## Networks without a head",
+        pipes(NULLS, _inert(_null_rows(report))),
+        "## Verdicts and their number",
+        pipes(("class", "verdicts"), _inert(_verdict_rows(report))),
+        "## What the words mean",
+        "\n".join(f"- {inert(sentence)}" for sentence in _legend(report)),
+        LAST,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def html_sections(report: SelftestReport, level: int) -> str:
     """The same with the figure, as an HTML fragment."""
-    verdicts = [
-        [
-            markup.name(f"{each.name}{f' {each.strength:g}' if each.head else ''}"),
-            markup.prose(", ".join(f"{VERDICT_NAME[v].lower()} {n}" for v, n in each.verdicts.items()) or "none"),
-        ]
-        for each in report.classes
-    ]
+    verdicts = [[markup.name(name), markup.prose(told)] for name, told in _verdict_rows(report)]
     return "\n".join(
         [
             markup.heading(level, markup.prose(_title(report))),
@@ -192,6 +215,10 @@ def html_sections(report: SelftestReport, level: int) -> str:
 
 def _escaped(rows: list[list[str]]) -> list[list[str]]:
     return [[markup.escape(cell) for cell in row] for row in rows]
+
+
+def _inert(rows: list[list[str]]) -> list[list[str]]:
+    return [[inert(cell) for cell in row] for row in rows]
 
 
 def html_page(report: SelftestReport) -> str:

@@ -12,7 +12,7 @@ from fairheads.results._saving import save_texts
 from fairheads.results.disparity import DisparityReport
 from fairheads.results.number import Number
 from fairheads.results.pathway import PathwayReport
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,10 +60,12 @@ class DataInfo:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class AuditReport(Shown):
+class AuditReport(Report):
     """Disparity and pathway verdict of one network on one data set; ``pathways`` by group."""
 
     SCHEMA: ClassVar[str] = "fairheads/audit/1"
+    FILE: ClassVar[str] = "report.json"
+    OF: ClassVar[str] = "an audit"
 
     schema: Literal["fairheads/audit/1"] = "fairheads/audit/1"
     model: ModelInfo
@@ -86,6 +88,25 @@ class AuditReport(Shown):
     def html(self) -> str:
         """The whole report as an HTML fragment with its figures; everything that came from data is escaped."""
         return f"<h2>{_audit_html.title(self)}</h2>\n{_audit_html.sections(self, level=3)}"
+
+    def page(self) -> str:
+        """One HTML file that needs nothing else; the report is inside as JSON, in the element ``fairheads-report``."""
+        return page.html_page(self)
+
+    def markdown(self) -> str:
+        """The report in brief as Markdown with a title; names from data stay inert."""
+        return page.markdown_page(self)
+
+    def text(self) -> str:
+        """The summary with the evidence of every group, as text of at most 100 columns."""
+        return page.text_page(self)
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The weights and the rows, by their digests."""
+        return {
+            "another model": (self.model.digest, f"{self.model.name}, other weights"),
+            "other rows": (self.data.digest, f"{self.data.n:,} of {self.data.name}"),
+        }
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The deciding effect of every group with its interval, measured in margins.
@@ -150,8 +171,8 @@ class AuditReport(Shown):
         """
         texts = {
             "report.json": self.to_json(),
-            "report.html": page.html_page(self),
-            "report.md": page.markdown_page(self),
+            "report.html": self.page(),
+            "report.md": self.markdown(),
         }
         first, second, third = save_texts(folder, texts)
         return first, second, third

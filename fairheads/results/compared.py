@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.errors import ConfigError, InputError
 from fairheads.results import _compared_tables, _compared_views, _front_figure
@@ -17,7 +17,7 @@ from fairheads.results.merge import GroupChange
 from fairheads.results.number import Number
 from fairheads.results.pathway import Effect, Verdict
 from fairheads.results.record import HIDDEN
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ class ComparedPair:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ComparisonReport(Shown):
+class ComparisonReport(Report):
     """Several models side by side on the same rows.
 
     `fairheads.compare.compare` makes one.
@@ -131,7 +131,9 @@ class ComparisonReport(Shown):
     versions: dict[str, str]
     notes: tuple[str, ...]
 
-    SCHEMA = "fairheads/compare/1"
+    SCHEMA: ClassVar[str] = "fairheads/compare/1"
+    FILE: ClassVar[str] = "compare.json"
+    OF: ClassVar[str] = "a comparison"
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.front.points]
@@ -173,6 +175,14 @@ class ComparisonReport(Shown):
     def markdown(self) -> str:
         """The same as Markdown with a title; names from data stay inert."""
         return _compared_views.markdown_page(self)
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The models by the digests of their weights, in their order, and the rows of each by theirs."""
+        models = self.models.values()
+        return {
+            "other models": (" ".join(each.digest for each in models), ", ".join(self.models)),
+            "other rows": (" ".join(each.rows for each in models), f"{self.front.n:,} of {self.front.data}"),
+        }
 
     def to_csv(self) -> str:
         """A line a model and group, numbers unrounded; text that a spreadsheet would run gets an apostrophe."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.results import _comparison_views
+from fairheads.results._saving import save_texts
 from fairheads.results._words import clip
 from fairheads.results.audit import AuditReport
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,10 +21,12 @@ DISCLAIMER = "This does not say which network to use: verdicts are about network
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Comparison(Shown):
+class Comparison(Report):
     """Several audits side by side, by name."""
 
     SCHEMA: ClassVar[str] = "fairheads/comparison/1"
+    FILE: ClassVar[str] = "comparison.json"
+    OF: ClassVar[str] = "audits side by side"
 
     schema: Literal["fairheads/comparison/1"] = "fairheads/comparison/1"
     reports: dict[str, AuditReport]
@@ -40,8 +44,7 @@ class Comparison(Shown):
         Parameters
         ----------
         links : mapping of name to str, optional
-            Addresses of the models' own pages, as they stand in a link; `fairheads.reports.comparison_page` makes
-            them from paths.
+            Addresses of the models' own pages, as they stand in a link; `page` makes them from paths.
         """
         parts = [
             _comparison_views.table(self, links or {}),
@@ -49,6 +52,49 @@ class Comparison(Shown):
             f"<p>{DISCLAIMER}</p>",
         ]
         return "\n".join(parts)
+
+    def page(self, links: Mapping[str, str] | None = None) -> str:
+        """One HTML file that needs nothing else; the reports are in the element ``fairheads-comparison`` as JSON.
+
+        Parameters
+        ----------
+        links : mapping of name to str, optional
+            For each name that has a page of its own the path to it, relative to where this page will lie.
+
+        Raises
+        ------
+        InputError
+            If a link is for a name that is not compared, or is not a relative path.
+        """
+        return _comparison_views.html_page(self, links or {})
+
+    def markdown(self) -> str:
+        """The table as Markdown with a title; names from data stay inert."""
+        return _comparison_views.markdown_page(self, DISCLAIMER)
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The audited weights and rows by their digests, in their order."""
+        reports = self.reports.values()
+        return {
+            "other models": (" ".join(each.model.digest for each in reports), ", ".join(self.reports)),
+            "other rows": (" ".join(each.data.digest for each in reports), ", ".join(e.data.name for e in reports)),
+        }
+
+    def save(self, folder: str | Path, links: Mapping[str, str] | None = None) -> tuple[Path, Path, Path]:
+        """Write ``comparison.json``, ``comparison.html`` (with ``links``, as in `page`) and ``comparison.md``.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written to, or on links as `page`.
+        """
+        texts = {
+            "comparison.json": self.to_json(),
+            "comparison.html": self.page(links),
+            "comparison.md": self.markdown(),
+        }
+        first, second, third = save_texts(folder, texts)
+        return first, second, third
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Accuracy against demographic-parity difference with intervals, one labelled point a model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fairheads.results import (
     _disparity_csv,
@@ -20,7 +20,7 @@ from fairheads.results._disparity_tables import DISCLAIMER
 from fairheads.results._saving import save_texts
 from fairheads.results.metric import Conditional, Criterion, Curves, Distances, Gap, Group, Metric
 from fairheads.results.number import OMIT, Number
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class DisparityReport(Shown):
+class DisparityReport(Report):
     """Metrics of every group and the gaps between groups.
 
     Attributes
@@ -78,7 +78,9 @@ class DisparityReport(Shown):
     distances: dict[str, Distances]
     notes: tuple[str, ...]
 
-    SCHEMA = "fairheads/disparity/1"
+    SCHEMA: ClassVar[str] = "fairheads/disparity/1"
+    FILE: ClassVar[str] = "report.json"
+    OF: ClassVar[str] = "disparities"
 
     @property
     def gaps(self) -> dict[str, Gap]:
@@ -103,6 +105,23 @@ class DisparityReport(Shown):
     def html(self) -> str:
         """The rates, their figures and the gaps as an HTML fragment; everything that came from data is escaped."""
         return "\n".join([*_disparity_html.sections(self, 3), f"<p>{DISCLAIMER}</p>"])
+
+    def page(self) -> str:
+        """One HTML file that needs nothing else; the report is in the element ``fairheads-disparity`` as JSON."""
+        return page.disparity_html_page(self)
+
+    def markdown(self) -> str:
+        """The same as Markdown with a title; names from data stay inert."""
+        return page.disparity_markdown_page(self)
+
+    def text(self) -> str:
+        """The summary, as text of at most 100 columns."""
+        return page.disparity_text_page(self)
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The table by its name, and the columns that make the groups."""
+        columns = ", ".join(self.columns)
+        return {"another table": (self.name, self.name or "unnamed"), "other columns": (columns, columns)}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Selection rate, true and false positive rate of every group, each with its interval.
@@ -281,8 +300,8 @@ class DisparityReport(Shown):
         """
         texts = {
             "report.json": self.to_json(),
-            "report.html": page.disparity_html_page(self),
-            "report.md": page.disparity_markdown_page(self),
+            "report.html": self.page(),
+            "report.md": self.markdown(),
             "groups.csv": self.to_csv(),
         }
         first, second, third, fourth = save_texts(folder, texts)

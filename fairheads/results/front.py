@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.errors import InputError
 from fairheads.results import _front_figure, _front_files, _front_tables, _front_views
 from fairheads.results.front_points import FrontPoint, FrontSetting, marked, settings_of
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ FORMATS = ("json", "csv", "md", "html", "png")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Front(Shown):
+class Front(Report):
     """Accuracy and gap of every trained network, judged on the same rows, and which settings are not dominated.
 
     `fairheads.results.front_of` makes one from disparity reports.
@@ -61,7 +61,9 @@ class Front(Shown):
     points: tuple[FrontPoint, ...]
     notes: tuple[str, ...]
 
-    SCHEMA = "fairheads/front/1"
+    SCHEMA: ClassVar[str] = "fairheads/front/1"
+    FILE: ClassVar[str] = "front.json"
+    OF: ClassVar[str] = "a sweep"
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.points]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.results import _impact_tables, _impact_views
 from fairheads.results._saving import save_texts
 from fairheads.results.number import OMIT, Number
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ class ImpactTable:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ImpactReport(Shown):
+class ImpactReport(Report):
     """Selection or scoring rates and impact ratios by category, with the rule that they follow.
 
     Attributes
@@ -128,7 +128,9 @@ class ImpactReport(Shown):
     tables: tuple[ImpactTable, ...]
     notes: tuple[str, ...]
 
-    SCHEMA = "fairheads/impact/1"
+    SCHEMA: ClassVar[str] = "fairheads/impact/1"
+    FILE: ClassVar[str] = "impact.json"
+    OF: ClassVar[str] = "impact ratios"
 
     def summary(self) -> str:
         """The tables as text of at most 100 columns; the last lines say what they do not say."""
@@ -145,6 +147,13 @@ class ImpactReport(Shown):
     def markdown(self) -> str:
         """The same as Markdown with a title; names from data stay inert."""
         return _impact_views.markdown_page(self)
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The standard, and the table by its name."""
+        return {
+            "another standard": (self.standard, self.standard),
+            "another table": (self.name, self.name or "unnamed"),
+        }
 
     def to_csv(self) -> str:
         """A line a category and table, numbers unrounded; text that a spreadsheet would run gets an apostrophe."""

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.errors import InputError
 from fairheads.results import _merge_figure, _merge_files, _merge_tables, _merge_views
 from fairheads.results.number import OMIT, Number
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ class MergeCheck:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class MergeReport(Shown):
+class MergeReport(Report):
     """The chosen merge of a task head and a group head, with its promise, its price and whom it concerns.
 
     `fairheads.twoheads.merge_bundle` makes one.
@@ -224,7 +224,9 @@ class MergeReport(Shown):
     versions: dict[str, str]
     notes: tuple[str, ...]
 
-    SCHEMA = "fairheads/merge/1"
+    SCHEMA: ClassVar[str] = "fairheads/merge/1"
+    FILE: ClassVar[str] = "merge.json"
+    OF: ClassVar[str] = "a merge"
 
     def __post_init__(self) -> None:
         unknown = sorted({*self.rules, *self.missing} - set(_merge_tables.RULES))
@@ -264,6 +266,13 @@ class MergeReport(Shown):
     def markdown(self) -> str:
         """The same as Markdown with a title; names from data stay inert."""
         return _merge_views.markdown_page(self)
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The two-headed network and the rows that chose, by their digests."""
+        return {
+            "another model": (self.provenance.get("two-headed network", ""), f"{self.model}, other weights"),
+            "other rows": (self.provenance.get("validation rows", ""), self.split),
+        }
 
     def to_csv(self) -> str:
         """A line a rule and kind of rows, numbers unrounded; text that a spreadsheet would run gets an apostrophe."""

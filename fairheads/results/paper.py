@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fairheads.errors import ConfigError
 from fairheads.results import _paper_figures, _paper_tables, _paper_views
@@ -13,7 +13,7 @@ from fairheads.results._paper_tables import MEASURES, SHARES
 from fairheads.results._saving import save_texts
 from fairheads.results._style import picture
 from fairheads.results.number import Number
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 __all__ = ["MEASURES", "SHARES", "PaperClaim", "PaperPoint", "PaperReport", "PaperRun"]
 
@@ -94,7 +94,7 @@ class PaperClaim:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class PaperReport(Shown):
+class PaperReport(Report):
     """The study of one data set.
 
     Attributes
@@ -126,7 +126,9 @@ class PaperReport(Shown):
     versions: dict[str, str]
     notes: tuple[str, ...]
 
-    SCHEMA = "fairheads/paper/1"
+    SCHEMA: ClassVar[str] = "fairheads/paper/1"
+    FILE: ClassVar[str] = "paper.json"
+    OF: ClassVar[str] = "a study"
 
     def of(self, method: str) -> tuple[PaperPoint, ...]:
         """The points of a method in order of weight, then gap; of a penalty the unconstrained one is the first."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fairheads.results import _selftest_figure, _selftest_views
 from fairheads.results._saving import save_texts
 from fairheads.results.number import Number
 from fairheads.results.pathway import Verdict
 from fairheads.results.record import HIDDEN
-from fairheads.results.shown import Shown
+from fairheads.results.shown import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class SelftestClass:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SelftestReport(Shown):
+class SelftestReport(Report):
     """Whether an audit of this network on these rows, beside these twins, would find a head, and whether it finds none.
 
     Attributes
@@ -119,6 +119,8 @@ class SelftestReport(Shown):
     classes : tuple of SelftestClass
     measured : int
         Networks that were measured.
+    provenance : dict of str to str
+        Digests of the ``model``'s weights and of the ``rows``.
     seconds : float
         What all that took; not in JSON, where the same inputs give the same bytes.
 
@@ -144,9 +146,12 @@ class SelftestReport(Shown):
     verdict: Verdict
     classes: tuple[SelftestClass, ...]
     measured: int
+    provenance: dict[str, str] = field(default_factory=dict)
     seconds: float = field(default=math.nan, metadata=HIDDEN, compare=False)
 
-    SCHEMA = "fairheads/selftest/1"
+    SCHEMA: ClassVar[str] = "fairheads/selftest/1"
+    FILE: ClassVar[str] = "selftest.json"
+    OF: ClassVar[str] = "a self-test"
 
     @property
     def planted(self) -> tuple[str, ...]:
@@ -185,16 +190,28 @@ class SelftestReport(Shown):
         """One HTML file that needs nothing else; the report is inside as JSON."""
         return _selftest_views.html_page(self)
 
-    def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write ``selftest.json`` and ``selftest.html``, whole or not at all.
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """The weights and the rows, by their digests."""
+        return {
+            "another model": (self.provenance.get("model", ""), f"{self.model}, other weights"),
+            "other rows": (self.provenance.get("rows", ""), self.data),
+        }
+
+    def markdown(self) -> str:
+        """The same as Markdown with a title; names from data stay inert."""
+        return _selftest_views.markdown_page(self)
+
+    def save(self, folder: str | Path) -> tuple[Path, Path, Path]:
+        """Write ``selftest.json``, ``selftest.html`` and ``selftest.md``, whole or not at all.
 
         Raises
         ------
         InputError
             If the folder cannot be written to.
         """
-        first, second = save_texts(folder, {"selftest.json": self.to_json(), "selftest.html": self.page()})
-        return first, second
+        texts = {"selftest.json": self.to_json(), "selftest.html": self.page(), "selftest.md": self.markdown()}
+        first, second, third = save_texts(folder, texts)
+        return first, second, third
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Share of planted heads that was found against their strength, with intervals; false heads at 0.

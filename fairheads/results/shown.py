@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from fairheads.errors import InputError
 from fairheads.results._stylesheet import framed
@@ -83,3 +83,35 @@ class Shown(Displayed):
         if schema is not None and plain.get("schema") != schema:
             raise InputError(f"{str(file)!r} is not of the schema {schema}, but of {plain.get('schema')!r}.")
         return cls.from_dict(plain)
+
+
+class Report(Shown):
+    """A result that stands by itself: with pages of its own, and files of which ``FILE`` is the one that `load` reads.
+
+    Every report has ``summary``, ``text``, ``markdown``, ``html`` (a fragment), ``page`` (a whole file), ``plot``,
+    ``to_frame``, ``to_json`` and ``save``; what it saves is what these return.
+    """
+
+    SCHEMA: ClassVar[str]
+    FILE: ClassVar[str]
+    OF: ClassVar[str]
+    """What it is a report of, in words."""
+
+    @abstractmethod
+    def page(self) -> str:
+        """One HTML file that needs nothing else; the report is inside as JSON."""
+
+    @abstractmethod
+    def markdown(self) -> str:
+        """The report as Markdown with a title; names from data stay inert."""
+
+    def text(self) -> str:
+        """What is printed of it: the summary, with a line break at its end."""
+        return f"{self.summary()}\n"
+
+    def subject(self) -> dict[str, tuple[str, str]]:
+        """What it is about, by the words for one that is about something else: a key, and how it is told.
+
+        A report may replace one with the same keys: `fairheads.reports.refuse_other`.
+        """
+        return {}

@@ -39,7 +39,11 @@ class Given:
 
 
 def given_networks(
-    model: Model, twins: Sequence[Model] | TwinRecipe, data: Dataset, train_data: Dataset | None
+    model: Model,
+    twins: Sequence[Model] | TwinRecipe,
+    data: Dataset,
+    train_data: Dataset | None,
+    name: str = "",
 ) -> Given:
     """Open the model, open or train the twins, and refuse rows that they were trained on and twins that are few."""
     opened = _open(model)
@@ -73,6 +77,7 @@ def given_networks(
     return Given(
         model=bundle.net if bundle is not None else opened if not isinstance(opened, Bundle) else opened.net,
         name=(bundle.name if bundle is not None else "")
+        or name
         or (Path(model).absolute().name if isinstance(model, str | Path) else type(own or opened).__name__),
         twins=nets,
         train_data=train_data,

@@ -9,8 +9,9 @@ import numpy as np
 from torch import nn
 
 from fairheads.activations import TorchNetwork, one_thread
-from fairheads.data import Dataset
+from fairheads.data import Dataset, RowRecord
 from fairheads.errors import ConfigError, InputError
+from fairheads.models import network_digest
 from fairheads.pathways import SAMPLE, survey
 from fairheads.pathways.analyze import affordable
 from fairheads.pathways.case import Background
@@ -39,6 +40,8 @@ def selftest(
     sample: int = SAMPLE,
     seed: int = 0,
     alpha: float = 0.05,
+    name: str = "",
+    before: Callable[[str, str], None] | None = None,
     progress: Progress | None = None,
 ) -> SelftestReport:
     """Whether an audit of this network on these rows would find a head of a stated strength, and whether it finds none.
@@ -69,6 +72,8 @@ def selftest(
         The group that heads are planted for; by default the largest beside the reference.
     reference, layers, sample, seed, alpha
         As in `fairheads.pathways.analyze_pathways`. Of several groups each is tested at Holm's first level.
+    name, before
+        As in `fairheads.audit.audit`.
     progress : callable, optional
         Called with the number of networks that were measured, and how many there will be; `fairheads.progress.Bar`
         draws it.
@@ -111,7 +116,7 @@ def selftest(
     """
     started = time.perf_counter()
     strengths = _checked(strengths, sample, seed, alpha)
-    given = given_networks(model, twins, data, train_data)
+    given = given_networks(model, twins, data, train_data, name)
     audited, fitted = _rows(data, given.train_data, seed)
     network = given.network(layers)
     found = survey(network, audited, layers)
@@ -120,6 +125,9 @@ def selftest(
     code, against = _contrast(audited, pairs, group)
     pair = Pair.of(audited, code, against, min(sample, affordable(found)), seed)
     _refuse(pair, names)
+    origin = {"model": network_digest(network), "rows": RowRecord.of(data).digest}
+    if before is not None:
+        before(origin["model"], origin["rows"])
     bench = Bench(
         network,
         tuple(given.twins),
@@ -160,6 +168,7 @@ def selftest(
         verdict=verdict,
         classes=tuple(classes),
         measured=bench.measured,
+        provenance=origin,
         seconds=time.perf_counter() - started,
     )
 
