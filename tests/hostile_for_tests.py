@@ -1,6 +1,6 @@
 """Model files of an enemy, made by code: each would write a marker, or take all memory, if it were trusted.
 
-`files` gives them by name as bytes, `folders` as functions that write a folder; beside each is what its refusal says.
+`files` gives them by name as bytes, beside each what its refusal says; folders are in hostile_folders_for_tests.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 WIDTH = 4
@@ -96,7 +96,7 @@ def pickles(marker: Path) -> Iterator[Hostile]:
 # Files of torch.save and TorchScript
 
 
-def _saved(value: Any, **options: Any) -> bytes:
+def saved(value: Any, **options: Any) -> bytes:
     file = io.BytesIO()
     torch.save(value, file, **options)
     return file.getvalue()
@@ -104,15 +104,13 @@ def _saved(value: Any, **options: Any) -> bytes:
 
 def torch_files(marker: Path) -> Iterator[Hostile]:
     evil = Calls(eval, source(marker))
-    whole = _saved(nn.Linear(2, 1))
+    whole = saved(nn.Linear(2, 1))
     yield Hostile("module.pt", whole, "not weights alone")
-    yield Hostile("code.pt", _saved({"w": torch.zeros(2), "x": evil}), "calls __builtin__.eval")
-    yield Hostile(
-        "code.pth", _saved({"w": torch.zeros(2), "x": evil}, _use_new_zipfile_serialization=False), "a pickle"
-    )
-    yield Hostile("object.pt", _saved({"w": torch.zeros(2), "epoch": {"x": 3}}), "holds no weights by name")
-    yield Hostile("cut.pt", _saved({"w": torch.zeros(99)})[:-200], "truncated or damaged archive")
-    members = unzipped(_saved({"w": torch.zeros(300)}))
+    yield Hostile("code.pt", saved({"w": torch.zeros(2), "x": evil}), "calls __builtin__.eval")
+    yield Hostile("code.pth", saved({"w": torch.zeros(2), "x": evil}, _use_new_zipfile_serialization=False), "a pickle")
+    yield Hostile("object.pt", saved({"w": torch.zeros(2), "epoch": {"x": 3}}), "holds no weights by name")
+    yield Hostile("cut.pt", saved({"w": torch.zeros(99)})[:-200], "truncated or damaged archive")
+    members = unzipped(saved({"w": torch.zeros(300)}))
     lying = {name: content.replace(b"\x2c\x01", b"\xff\x7f") for name, content in members.items()}
     yield Hostile("lying.pt", zipped(lying), "not weights alone")
     script = io.BytesIO()
@@ -221,12 +219,12 @@ def expression(code: str) -> Callable[[Any], object]:
 
 
 def sample_inputs(base: Members, marker: Path) -> bytes:
-    return zipped({**base, _path(base, "data/sample_inputs/model.pt"): _saved(((Calls(eval, source(marker)),), {}))})
+    return zipped({**base, _path(base, "data/sample_inputs/model.pt"): saved(((Calls(eval, source(marker)),), {}))})
 
 
 def pickled_weight(base: Members, marker: Path) -> bytes:
     name = _path(base, "data/weights/weight_0")
-    evil = {**base, name: _saved(Calls(eval, source(marker)))}
+    evil = {**base, name: saved(Calls(eval, source(marker)))}
     return changed(evil, "model_weights_config.json", lambda data: _weight(data).update(use_pickle=True))
 
 
@@ -263,7 +261,7 @@ def exports(marker: Path) -> Iterator[Hostile]:
         yield Hostile(f"{kind}_object.pt2", zipped(content), "pickled object")
     yield Hostile("pickled_constant.pt2", changed(base, constants, _set(("config", "x"), entry)), "use_pickle")
     for folder in ("weights", "constants"):
-        yield member(f"legacy_{folder}", f"data/{folder}/model.pt", _saved(evil), "pickled weights")
+        yield member(f"legacy_{folder}", f"data/{folder}/model.pt", saved(evil), "pickled weights")
     yield Hostile("old.pt2", zipped({"version": b"8.2", "serialized_exported_program.json": b"{}"}), "torch 2.7")
     yield member("library", "data/aotinductor/model/net.so", b"\x7fELF", "compiled code")
     yield member("wrapper", "data/aotinductor/model/net.cpp", b"int", "compiled code")
@@ -442,73 +440,3 @@ def others(marker: Path) -> Iterator[Hostile]:
     yield Hostile("keras.h5", b"\x89HDF\r\n\x1a\n", "Keras or HDF5")
     yield Hostile("llama.gguf", b"GGUF\x03\x00", "GGUF")
     yield Hostile("net.so", b"\x7fELF\x02\x01", "a program")
-
-
-# Folders
-
-
-def _folder(folder: Path, config: dict[str, Any] | None = None, tensors: dict[str, Tensor] | None = None) -> Path:
-    folder.mkdir()
-    bert = {
-        "model_type": "bert",
-        "architectures": ["BertForSequenceClassification"],
-        "hidden_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 8,
-        "vocab_size": 9,
-        "max_position_embeddings": 8,
-    }
-    (folder / "config.json").write_text(json.dumps({**bert, **(config or {})}))
-    save_file(tensors or {"classifier.bias": torch.zeros(2)}, folder / "model.safetensors")
-    return folder
-
-
-def folders(marker: Path) -> Iterator[tuple[str, Callable[[Path], object], str]]:
-    """Name, what writes the folder, and a pattern that its refusal matches."""
-
-    def with_file(name: str, content: bytes) -> Callable[[Path], object]:
-        return lambda folder: (_folder(folder) / name).write_bytes(content)
-
-    def configured(**config: Any) -> Callable[[Path], object]:
-        return lambda folder: _folder(folder, config)
-
-    def only_pickled(folder: Path) -> None:
-        (_folder(folder) / "model.safetensors").unlink()
-        (folder / "pytorch_model.bin").write_bytes(_saved(Calls(eval, source(marker))))
-
-    def own_code(folder: Path) -> None:
-        _folder(folder, {"auto_map": {"AutoModelForSequenceClassification": "own.Net"}})
-        (folder / "own.py").write_text(source(marker))
-
-    def link(name: str, target: Path) -> Callable[[Path], object]:
-        return lambda folder: (_folder(folder) / name).symlink_to(target)
-
-    def linked_bundle(folder: Path) -> None:
-        folder.mkdir()
-        (folder / "config.json").write_text('{"format": "fairheads/bundle/1"}')
-        (folder / "model.safetensors").symlink_to("/etc/passwd")
-
-    def index(name: str) -> Callable[[Path], object]:
-        return with_file("model.safetensors.index.json", json.dumps({"weight_map": {"w": name}}).encode())
-
-    yield "own_code", own_code, "names code or weights from elsewhere .'auto_map'"
-    yield "pickled", only_pickled, "its weights are pickled"
-    yield "adapter", with_file("adapter_config.json", b"{}"), "an adapter"
-    yield "index", index("../../other.safetensors"), "outside the folder"
-    yield "index_lacks", index("other.safetensors"), "damaged"
-    yield "kernel", configured(_attn_implementation="someone/kernel"), "a kernel from elsewhere"
-    yield "kernel_inside", configured(text_config={"attn_implementation": "a/b"}), "a kernel from elsewhere"
-    yield "backbone", configured(backbone="someone/net"), "a backbone from elsewhere"
-    yield "quantized", configured(quantization_config={"quant_method": "x"}), "quantization_config"
-    yield "layers", configured(num_hidden_layers=10**9), "more layers"
-    yield "size", configured(hidden_size=2**40), "absurd size"
-    yield "memory", configured(hidden_size=2**16, vocab_size=2**20), "its files hold fewer"
-    yield "missing", lambda folder: _folder(folder, {}, {"x": torch.zeros(9_000)}), "lacks weights"
-    yield "unknown", configured(model_type="no_such_model"), "cannot be built"
-    yield "cut", with_file("model.safetensors", save({"w": torch.zeros(50)})[:-50]), "truncated"
-    yield "header", with_file("model.safetensors", struct.pack("<Q", 2**50)), "truncated|damaged"
-    yield "no_json", with_file("config.json", b"{"), "damaged or no bundle"
-    yield "link", link("extra.json", Path("/etc/passwd")), "link out of the folder"
-    yield "link_folder", link("more", Path("/etc")), "link out of the folder"
-    yield "linked_bundle", linked_bundle, "link out of the folder"

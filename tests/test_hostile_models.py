@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile_for_tests import Calls, Hostile, exported, files, folders, source
+from folders_for_tests import laid
+from hostile_folders_for_tests import folders
+from hostile_for_tests import Calls, Hostile, exported, files, source
+from opened_for_tests import bundles
 
 from fairheads.errors import UnsafeModelError
-from fairheads.models import open_model
+from fairheads.models import Bundle, open_model
 from fairheads.models.expressions import is_plain
 from fairheads.models.operators import operator_kind
 from fairheads.models.pickles import scan
@@ -88,6 +91,12 @@ def test_every_folder_is_refused_and_nothing_runs(tmp_path: Path) -> None:
         if found := refused(tmp_path / f"in_{name}" / name, says):
             wrong[name] = found
     assert not wrong
+
+
+def test_the_bundles_that_they_are_made_of_are_opened(tmp_path: Path) -> None:
+    for number, content in enumerate(bundles()):
+        laid(content, tmp_path / str(number))
+        assert isinstance(open_model(tmp_path / str(number)), Bundle)
 
 
 def _load_pickle(content: bytes) -> object:

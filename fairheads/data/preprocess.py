@@ -99,10 +99,22 @@ class TableEncoder:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TableEncoder:
+        """The encoder that `to_dict` wrote.
+
+        Raises
+        ------
+        InputError
+            If a mean or a standard deviation is no finite number or the latter not above 0, categories are no texts,
+            or a column is both.
+        """
+        numeric = {str(k): tuple(map(_finite, v)) for k, v in plain["numeric"].items()}
+        categories = {str(k): _texts(v, f"categories of {k!r}") for k, v in plain["categories"].items()}
+        if any(len(v) != 2 or v[1] <= 0 for v in numeric.values()) or numeric.keys() & categories.keys():
+            raise InputError("its encoder has numbers without a mean and a standard deviation above 0")
         return cls(
-            numeric={str(k): (float(v[0]), float(v[1])) for k, v in plain["numeric"].items()},
-            categories={str(k): tuple(str(c) for c in v) for k, v in plain["categories"].items()},
-            ignored=tuple(str(c) for c in plain["ignored"]),
+            numeric={k: (v[0], v[1]) for k, v in numeric.items()},
+            categories=categories,
+            ignored=_texts(plain["ignored"], "ignored columns"),
         )
 
 
@@ -218,6 +230,18 @@ class _Spread:
         sd = 0.0 if self.low >= self.high else math.sqrt(max(self.squares, 0.0) / self.n)
         mean = self.near if self.parts == 1 else self.near + self.rest  # of one part to the bit what numpy says
         return mean, sd if sd > 0 else 1.0
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, int | float) or not abs(value) < 1e300:  # NaN is not, either
+        raise InputError(f"its encoder has {str(value)[:40]!r} for a mean or a standard deviation")
+    return float(value)
+
+
+def _texts(values: object, what: str) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
+        raise InputError(f"its encoder has {what[:60]} that are no texts")
+    return tuple(values)
 
 
 def _numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:

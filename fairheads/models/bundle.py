@@ -29,6 +29,7 @@ from fairheads.data.drawn import drawn, drawn_in_words
 from fairheads.data.table import parts_of
 from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError, first_line
 from fairheads.models.architectures import architecture_of, filled
+from fairheads.models.records import vetted, vetted_rows
 from fairheads.results import _markup as markup
 from fairheads.results._text import wrapped
 from fairheads.results._words import capital, clip, count, recipe
@@ -285,14 +286,14 @@ def load_bundle(folder: str | Path) -> Bundle:
         net = filled(config["architecture"], load_tensors((source / WEIGHTS).read_bytes()))
         rows = None
         if (source / ROWS).is_file():
-            arrays = load_arrays((source / ROWS).read_bytes())
-            rows = RowRecord(arrays["hashes"], arrays["counts"])
+            rows = vetted_rows(load_arrays((source / ROWS).read_bytes()))
         preprocess = None if config["preprocess"] is None else TableEncoder.from_dict(config["preprocess"])
-        training, merge = dict(config["training"]), config["merge"]
+        training = vetted(config["training"], "training")
+        merge = None if config["merge"] is None else vetted(config["merge"], "merge")
     except OSError as error:
         raise InputError(f"the model at {str(source)!r} cannot be read: {error.strerror}.") from error
     except (SafetensorError, FairheadsError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        reason = first_line(error)
+        reason = first_line(error)[:300]
         raise UnsafeModelError(f"the model at {str(source)!r} is damaged or no bundle: {reason}") from error
     return Bundle(
         net=net.eval(), preprocess=preprocess, training=training, rows=rows, merge=merge, name=source.resolve().name

@@ -171,11 +171,16 @@ def _refuse_links(folder: Path) -> None:
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             entry, count = Path(place) / name, count + 1
-            if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+            try:
+                away = entry.is_symlink() and not entry.resolve().is_relative_to(root)
+                plain = entry.is_file() or entry.is_dir()
+            except (OSError, RuntimeError):  # links in a circle, or to a name that is too long
+                away = plain = False
+            if away:
                 raise UnsafeModelError(
                     f"{str(folder)!r} holds a link out of the folder ({name[:60]!r}); copy the files (cp -rL)."
                 )
-            if not (entry.is_file() or entry.is_dir()):
+            if not plain:
                 raise UnsafeModelError(f"{str(folder)!r} holds {name[:60]!r}, which is no plain file.")
             if count > FILES:
                 raise UnsafeModelError(f"{str(folder)!r} holds more than {FILES:,} files; it is no model.")
