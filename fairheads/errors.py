@@ -2,7 +2,20 @@
 
 
 class FairheadsError(Exception):
-    """Any error that fairheads raises on purpose; its message is one clear line."""
+    """Any error that fairheads raises on purpose; its message is one clear line.
+
+    A name from a file that was not written in good faith may hold line breaks or what moves a terminal's cursor; what
+    cannot be printed is shown escaped.
+
+    Examples
+    --------
+    >>> str(FairheadsError("there is no column 'age\\x1b[2J'."))
+    "there is no column 'age\\\\x1b[2J'."
+    """
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return said if said.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
 
 
 class InputError(FairheadsError, ValueError):

@@ -131,6 +131,7 @@ def test_size_layout_and_colours_are_as_said() -> None:
         ({"kind": "image", "size": [4, 4], "crop": 3}, "no others"),
         ({"kind": "image", "size": "big"}, "lists of numbers"),
         ({"kind": "image", "size": [0, 4]}, "from 1 to 4,096"),
+        ({"kind": "image", "size": [float("inf"), 4]}, "lists of numbers"),
         ({"kind": "image", "size": [4, 4], "scale": [1, 1, 0]}, "`scale` above 0"),
         ({"kind": "image", "size": [4, 4], "mean": [1, 1]}, "must have 3 numbers"),
         ({"kind": "image", "size": [4, 4], "colours": "CMYK"}, "RGB or L"),
@@ -139,9 +140,10 @@ def test_size_layout_and_colours_are_as_said() -> None:
 def test_settings_that_make_no_sense_are_refused(plain: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         ImageEncoder.from_dict(plain)
-    (tmp_path / "p.json").write_text(json.dumps(plain))
-    with pytest.raises(InputError, match=r"p\.json' is no description of how images are fed"):
-        ImageEncoder.read(tmp_path / "p.json")
+    for content in (json.dumps(plain), "[" * 100_000):
+        (tmp_path / "p.json").write_text(content)
+        with pytest.raises(InputError, match=r"p\.json' is no description of how images are fed"):
+            ImageEncoder.read(tmp_path / "p.json")
 
 
 # --- and nothing else --------------------------------------------------------------------------------------------

@@ -61,6 +61,12 @@ def test_what_is_no_tokenizer_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="damaged or no tokenizer"):
         tokenized(TEXTS, tmp_path)
+    (tmp_path / "config.json").unlink()
+    nameless = json.loads((tmp_path / "tokenizer.json").read_text())
+    nameless["model"]["unk_token"] = "nothing"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(nameless))
+    with pytest.raises(InputError, match=r"damaged or no tokenizer: .*Missing .*UNK.* token"):
+        tokenized(["a word that it does not know"], tmp_path)
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ class ImageEncoder:
         try:
             settings: dict[str, Any] = {"size": tuple(int(v) for v in plain["size"])}
             settings |= {name: tuple(float(v) for v in plain[name]) for name in ("mean", "scale") if name in plain}
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"`size`, `mean` and `scale` must be lists of numbers: {first_line(error)}.") from error
         return cls(**settings, **{name: plain[name] for name in ("layout", "colours") if name in plain})
 
@@ -127,7 +127,7 @@ class ImageEncoder:
         try:
             plain = json.loads(Path(file).read_text(encoding="utf-8"))
             return cls.from_dict(plain if isinstance(plain, dict) else {})
-        except (OSError, ValueError) as error:  # a ConfigError is a ValueError
+        except (OSError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
             raise InputError(f"{str(file)!r} is no description of how images are fed: {first_line(error)}") from error
 
 

@@ -193,16 +193,17 @@ def read_table(
     file = Path(path)
     frame = _read(file, named=(label, *group))
     check_columns([*dict.fromkeys((label, *group, *drop))], [str(c) for c in frame.columns], file.name)
-    return table_of(
-        frame,
-        label=label,
-        group=group,
-        favourable=favourable,
-        drop=drop,
-        group_in_inputs=group_in_inputs,
-        name=file.name,
-        source=hashlib.sha256(file.read_bytes()).hexdigest(),
-    )
+    with reading(file):  # texts of Parquet are decoded as late as here
+        return table_of(
+            frame,
+            label=label,
+            group=group,
+            favourable=favourable,
+            drop=drop,
+            group_in_inputs=group_in_inputs,
+            name=file.name,
+            source=hashlib.sha256(file.read_bytes()).hexdigest(),
+        )
 
 
 def table_of(

@@ -56,14 +56,14 @@ def tokenized(texts: Sequence[str], folder: str | Path) -> tuple[dict[str, NDArr
     try:
         tokenizer = Tokenizer.from_file(str(file))
         longest = _longest(Path(folder))
+        padding, pad = tokenizer.padding, 0
+        if padding is not None:
+            pad = int(padding["pad_id"])
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(longest)
+        found = tokenizer.encode_batch(list(texts))
     except Exception as error:  # tokenizers raises plain Exceptions
-        raise InputError(f"{str(file)!r} is damaged or no tokenizer: {first_line(error)}.") from error
-    padding, pad = tokenizer.padding, 0
-    if padding is not None:
-        pad = int(padding["pad_id"])
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(longest)
-    found = tokenizer.encode_batch(list(texts))
+        raise InputError(f"{str(file)!r} is damaged or no tokenizer: {first_line(error)[:200]}.") from error
     ids = np.full((len(found), max(max((len(each.ids) for each in found), default=1), 1)), pad, np.int64)
     mask = np.zeros_like(ids)
     for row, each in enumerate(found):
