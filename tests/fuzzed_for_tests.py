@@ -1,4 +1,4 @@
-"""Opens changed files of models one after another, as an audit would, and tells what went wrong.
+"""Opens changed files of models and of rows one after another, as an audit would, and tells what went wrong.
 
 Run as a program it is the process that is meant to be broken: it prints a line of JSON for every finding, and one at
 the end. Anything but a network that runs, or an error of one line, is a finding; so is whatever `Watch` sees.
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,10 +22,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from folders_for_tests import laid
+
 os.environ["OMP_NUM_THREADS"] = "1"
 
-ENDS = (".pt2", ".onnx", ".safetensors", ".npz", ".pt", ".pkl", ".skops", ".model")
-"""Ends of the names of files, of which the first byte of an input of atheris chooses."""
+ENDS = (
+    *(".pt2", ".onnx", ".safetensors", ".npz", ".pt", ".pkl", ".skops", ".model"),
+    *(".folder", ".csv", ".gz", ".xz", ".parquet"),
+)
+"""Ends of the names of files, of which the first byte of an input of atheris chooses; a folder is laid from its one."""
 
 MEMORY = 2**31
 """Most bytes of memory, in all and beyond what the libraries take."""
@@ -110,22 +116,22 @@ def network() -> Any:
 
 
 def run(path: Path) -> None:
-    """Open a file and decide about three rows, with a factory where it asks for one."""
-    import numpy as np
+    """Open a model and decide about a few rows, with a factory where it asks for one; or read a table."""
+    from opened_for_tests import TABLES, judge, open_rows
 
-    from fairheads.audit import network_disparity
-    from fairheads.data import Dataset
     from fairheads.errors import ConfigError
-    from fairheads.models import Bundle, open_model
+    from fairheads.models import open_model
 
-    rows = Dataset({"x": np.ones((3, 4), np.float32)}, [0, 1, 1], ["a", "b", "b"])
+    if path.suffix in TABLES:
+        open_rows(path)
+        return
     try:
         model = open_model(path)
     except ConfigError as error:
         if "--factory" not in str(error):
             raise
         model = open_model(path, factory="fuzzed_for_tests:network")
-    network_disparity(model.net if isinstance(model, Bundle) else model, rows)
+    judge(model, path)
 
 
 def checked(path: Path, watch: Watch, opener: Callable[[Path], object] = run) -> tuple[str, str | None]:
@@ -183,6 +189,7 @@ def seeds(marker: Path) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]
     import numpy as np
     import torch
     from hostile_for_tests import exported, files
+    from opened_for_tests import folders, ready, tables
     from safetensors.torch import save
 
     weights = network().state_dict()
@@ -195,7 +202,10 @@ def seeds(marker: Path) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]
         (".npz", arrays.getvalue()),
         (".pt", checkpoint.getvalue()),
         *_with_extras(),
+        *folders(),
+        *tables(),
     ]
+    ready()
     hostile = [(Path(each.name).suffix, each.content) for each in files(marker) if len(each.content) < 2**17]
     return made, hostile
 
@@ -210,8 +220,8 @@ def _with_extras() -> list[tuple[str, bytes]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlp = MLPClassifier((3,), max_iter=2, random_state=0).fit(rng.normal(size=(20, 4)), rng.integers(0, 2, 20))
-    gate = small(node("Sigmoid", "z", "y"))
-    return [(".onnx", gate.SerializeToString()), (".skops", skops.io.dumps(mlp))]
+    graph = small(node("Neg", "z", "y"))
+    return [(".onnx", graph.SerializeToString()), (".skops", skops.io.dumps(mlp))]
 
 
 class Fuzzer:
@@ -226,6 +236,7 @@ class Fuzzer:
 
     def __init__(self, folder: Path, seed: int) -> None:
         from mutations_for_tests import Mutator
+        from opened_for_tests import MODEL_TYPES
 
         self.folder = folder.resolve()
         marker = Path(tempfile.gettempdir()) / f"fairheads-fuzz-{os.getpid():08}"
@@ -237,10 +248,13 @@ class Fuzzer:
             "os.system",
             "torch.hub.load",
             "../../x",
+            "/etc/passwd",
+            *MODEL_TYPES,
         )
         self.mutator = Mutator(seed, [content for _, content in self.whole + self.bases], words)
         self.watch = Watch(self.folder, str(marker))
         self.fates: dict[str, int] = {}
+        self.told: set[tuple[str, str]] = set()
         self.findings = 0
 
     def step(self) -> None:
@@ -254,22 +268,38 @@ class Fuzzer:
 
     def tried(self, end: str, content: bytes) -> bool:
         """Open a file; whether its fate is a new one."""
-        path = self.folder / f"case{end}"
+        path = kept = self.folder / f"case{end}"
         path.write_bytes(content)
+        away = False
+        if end == ".folder":
+            path = self.folder / "case"
+            away = laid(content, path)
         fate, wrong = checked(path, self.watch)
         if self.marker.exists():
             self.marker.unlink()
             wrong = f"ran its code {wrong or ''}"
-        path.unlink()
+        if away and fate == "ran":
+            wrong = f"followed a link out of its folder {wrong or ''}"
+        kept.unlink()
+        shutil.rmtree(self.folder / "case", ignore_errors=True)
         if left := list(self.folder.iterdir()):
             wrong = f"left {left} {wrong or ''}"
-        if wrong is not None and fate not in self.fates:  # one of each kind
+        if wrong is not None and (kind := (fate, wrong[:20])) not in self.told:  # one of each kind
+            self.told.add(kind)
             self.findings += 1
             kept = self.folder.parent / f"finding{self.findings}{end}"
             kept.write_bytes(content)
             print(json.dumps({"finding": wrong, "file": str(kept)}), flush=True)  # noqa: T201
         self.fates[fate] = self.fates.get(fate, 0) + 1
         return self.fates[fate] == 1
+
+    def opens(self, end: str, content: bytes) -> None:
+        """Open a file that is meant to be whole."""
+        before = self.fates.get("ran", 0)
+        self.tried(end, content)
+        if self.fates.get("ran", 0) == before:
+            self.findings += 1
+            print(json.dumps({"finding": "a file to begin with does not open", "file": end}), flush=True)  # noqa: T201
 
     def report(self) -> dict[str, Any]:
         """What was done."""
@@ -292,12 +322,14 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=10**9)
     parser.add_argument("--atheris", action="store_true")
     given = parser.parse_args(words)
+    sys.dont_write_bytecode = True  # transformers loads its networks late
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.atheris:
         _with_atheris(given)
         return
     fuzzer = Fuzzer(given.folder, given.seed)
-    fuzzer.tried(*fuzzer.whole[0])  # what the libraries load late
+    for each in fuzzer.whole:  # also what the libraries load late
+        fuzzer.opens(*each)
     limit_memory()
     start = time.process_time()
     while time.process_time() - start < given.seconds and sum(fuzzer.fates.values()) < given.files:

@@ -1,4 +1,4 @@
-"""Changes to files of models that know what the files are made of: members of archives, JSON, protobuf, pickles.
+"""Changes to models that know what they are made of: files of folders, members of archives, JSON, protobuf, pickles.
 
 A change of bytes alone rarely gets past a checksum; these take the file apart, change a part, often by the same means,
 and put it together again with checksums and lengths that fit.
@@ -6,15 +6,20 @@ and put it together again with checksums and lengths that fit.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import lzma
 import pickletools
 import random
+import re
 import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from folders_for_tests import LINKS, MAGIC, NAMES, packed, unpacked
 
 SIZES = (
     0,
@@ -77,7 +82,9 @@ class Mutator:
 
     def _kinds(self) -> list[tuple[Callable[[bytes], bool], Callable[[bytes, int], bytes]]]:
         return [
+            (lambda c: c.startswith(MAGIC), self._of_folder),
             (lambda c: c[:2] == b"PK", self._of_archive),
+            (lambda c: c[:2] == b"\x1f\x8b" or c[:6] == b"\xfd7zXZ\x00", self._of_packed),
             (lambda c: c[:1] in (b"{", b"["), self._of_json),
             (lambda c: c[:1] == b"\x80" and c[1:2] <= b"\x05", self._of_pickle),
             (lambda c: c[8:9] == b"{", self._of_safetensors),
@@ -106,6 +113,31 @@ class Mutator:
                 other = r.choice(self.pool)
                 start = r.randrange(len(other) + 1)
                 return content[:at] + other[start : start + r.choice((4, 32, 512))] + content[to:]
+
+    def _of_folder(self, content: bytes, depth: int) -> bytes:
+        r, files = self.random, unpacked(content)
+        name, other = r.choice(list(files)), r.choice(list(files))
+        match r.randrange(10):
+            case 0:
+                del files[name]
+            case 1:
+                files[r.choice(NAMES)] = r.choice((*files.values(), r.choice(self.pool), b"{}", b"import os"))
+            case 2:
+                files[name] = r.choice(LINKS)
+            case 3:
+                files[r.choice(NAMES)] = r.choice(LINKS)
+            case 4:
+                files[name], files[other] = files[other], files[name]
+            case 5:
+                files[name] = r.choice(self.pool)
+            case _:
+                files[name] = self.part(files[name], depth)
+        return packed(files)
+
+    def _of_packed(self, content: bytes, depth: int) -> bytes:
+        module: Any = gzip if content[:1] == b"\x1f" else lzma
+        inner = self.part(module.decompress(content), depth)
+        return bytes(module.compress(inner))
 
     def _of_archive(self, content: bytes, depth: int) -> bytes:
         r = self.random
@@ -144,7 +176,36 @@ class Mutator:
             del holder[key]
         else:
             holder[key] = self._value(holder[key], [h[k] for h, k in r.sample(places, min(3, len(places)))])
-        return json.dumps(data).encode()
+        text = json.dumps(data)
+        return self._oddly(text) if r.random() < 0.2 else text.encode()
+
+    def _oddly(self, text: str) -> bytes:
+        """JSON as `json.dumps` does not write it: keys twice, numbers beyond all numbers, depth, other encodings."""
+        r = self.random
+        key = re.search(r'"[^"]*": ', text[r.randrange(len(text)) :]) or re.search(r'"[^"]*": ', text)
+        name = key.group() if key else '"x": '
+        fresh = (
+            "1e999",
+            "-1e999",
+            "9" * 400,
+            "1" * 5000,
+            "[" * 3000 + "]" * 3000,
+            "NaN",
+            '{"a":' * 500 + "1" + "}" * 500,
+        )
+        at = text.find(name) if key else text.find("{") + 1
+        return r.choice(
+            (
+                (text[:at] + name + r.choice(fresh) + ", " + text[at:]).encode(),
+                re.sub(re.escape(name) + r"[\w.-]+", lambda _: name + r.choice(fresh), text, count=1).encode(),
+                b"\xef\xbb\xbf" + text.encode(),
+                text.encode("utf-16"),
+                text.replace("a", "\\ud800", 1).encode(),
+                text.encode().replace(b"e", b"\xe9", 1),
+                b"\x00" + text.encode(),
+                f"[{text}]".encode(),
+            )
+        )
 
     def _value(self, old: Any, others: Sequence[Any]) -> Any:
         r = self.random

@@ -1,4 +1,4 @@
-"""Open changed files of models for a while, and keep what breaks the readers.
+"""Open changed models, folders of models and tables for a while, and keep what breaks the readers.
 
 Run by `make fuzz`, ten minutes of CPU (SECONDS=N for others); needs the extra `integrations`. Files are changed by
 tests/mutations_for_tests.py, opened in a process of their own by tests/fuzzed_for_tests.py, and what is wrong is told
@@ -42,7 +42,7 @@ def fuzzed(folder: Path, seconds: float, seed: int, *, files: int = 10**9, ather
     findings = [line for line in lines if "finding" in line]
     report = next((line for line in reversed(lines) if "files" in line), {"files": 0, "ran": 0, "seconds": seconds})
     if done.returncode or not any("files" in line for line in lines):
-        kept = [shutil.copy(path, folder / f"died{path.suffix}") for path in (folder / "files").glob("case*")]
+        kept = [shutil.copy(path, folder / f"died{path.suffix}") for path in (folder / "files").glob("case.*")]
         said = done.stderr.strip().splitlines()[-1:]
         findings.append({"finding": f"ended with {done.returncode}: {said}", "file": str(kept[0]) if kept else ""})
     if left := list((folder / "here").iterdir()):
