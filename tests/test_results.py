@@ -61,6 +61,8 @@ from fairheads.results import (
     json_text,
     undefined,
 )
+from fairheads.results._audit_figure import figure
+from fairheads.results._markup import prose
 from fairheads.results._style import PALETTE, look, svg
 from fairheads.results._words import VERDICT_NAME, amount, clip, clip_middle, in_words, p_value, printable
 from fairheads.results.shown import Shown
@@ -427,6 +429,22 @@ def colour_of(ax: Axes, *, beside: str) -> str:
     return str(min(marks, key=lambda line: abs(float(line.get_ydata()[0]) - ticks[beside])).get_color())
 
 
+def test_where_labels_show_no_gap_no_figure_gives_effects_a_direction() -> None:
+    for orientation, told in ((-1, "compensating →"), (0, "no gap in the labels")):
+        one = replace(pathway(), orientation=orientation)
+        assert told in one.plot().get_xlabel() and ("labels show no gap" in one.html()) == (orientation == 0)
+    mixed = audit(("Female", "Male", "other"))
+    none = replace(mixed, pathways={g: replace(p, orientation=0) for g, p in mixed.pathways.items()})
+    assert "compensating →" in mixed.plot().get_xlabel() and "no gap in the labels" in none.plot().get_xlabel()
+    assert f"For {len(none.pathways)} of the {len(none.pathways)} groups the labels show no gap" in figure(none)
+    assert "labels show no gap" not in figure(mixed)
+
+
+def test_a_sentence_has_the_minus_sign_of_print_and_names_stay() -> None:
+    told = prose("b = -0.5 [-1.25, -1,000], p = 5e-06; group -1, 1994-1995, craft-repair")
+    assert "b = −0.5 [−1.25, −1,000], p = 5e−06; group -1, 1994-1995, craft-repair" in told
+
+
 @pytest.mark.parametrize("loaded", [False, True], ids=["made", "loaded"])
 def test_groups_keep_their_colour_in_every_figure_of_an_audit(loaded: bool) -> None:
     report = replace(detailed_audit(FIVE), disparity=full(FIVE))
@@ -545,4 +563,5 @@ def test_plotting_does_not_load_pyplot() -> None:
 
 def test_numbers_format_with_their_interval() -> None:
     assert f"{number(0.5):.2f}" == "0.50 [0.49, 0.51]"
+    assert f"{number(-0.0001, 0.0002)} {number(-0.0001, 0.0002):+.2f}" == "0.000 [0.000, 0.000] +0.00 [+0.00, +0.00]"
     assert "not estimable (no rows)" in str(undefined("no rows"))

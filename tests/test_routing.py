@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import matplotlib
@@ -249,6 +250,7 @@ def test_the_report_says_shows_and_saves_itself(routed: bool) -> None:
     np.testing.assert_allclose(frame.groupby("layer")[["A", "B"]].sum(), 1)
     assert report.plot().get_xlabel().startswith("dissociation")
     assert len(report.plot_profiles().lines) == 2
+    assert "grey band" in report.html() and "grey band" not in replace(report, twins=0).html()
 
 
 def test_hostile_names_are_escaped() -> None:

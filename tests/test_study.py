@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from fairheads.errors import ConfigError, FairheadsError, InputError
 from fairheads.metrics.seeds import over_seeds
+from fairheads.pathways.conditions import RULE
 from fairheads.reports import load, render
 from fairheads.results import PaperReport, PaperRun
+from fairheads.results._paper_figures import KEPT, caption
 from fairheads.study import SETTINGS, PaperSetting, paper_study
 from fairheads.study.faces import celeba, fairface
 from fairheads.study.gather import first, fourth, halving, points_of, second, third
@@ -123,6 +125,18 @@ def test_the_report_holds_what_was_measured(studied: tuple[Path, PaperReport]) -
     assert all(0 <= run.values["agreement"] <= 1 for run in report.runs if run.method == "squared")
     run = next(run for run in report.runs if run.method == "squared")
     assert run.values["merge_minus"] == pytest.approx(run.values["merge_accuracy"] - run.values["accuracy"])
+
+
+def test_figures_show_what_the_study_trained_and_the_share_that_a_verdict_calls_kept() -> None:
+    whole = load(Path(__file__).parent / "studies" / "paper" / "adult.json")
+    assert isinstance(whole, PaperReport)
+    squared = replace(whole, points=tuple(point for point in whole.points if point.method != "absolute"))
+    for of in ("accuracy", "probe", "treatment", "erasure", "retention"):
+        said = [
+            [text.get_text() for text in report.plot(of=of).get_legend().get_texts()] for report in (whole, squared)
+        ]
+        assert any("absolute" in text for text in said[0]) and not any("absolute" in text for text in said[1])
+    assert RULE.retention == KEPT and f"below {KEPT:g} it counts as lost" in caption(whole, "retention")
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 NAMES = {
     "effect": "effect at equal merit (sd of the logit)",
     "probe_auc": "probe of the group (AUC)",
-    "retention": "ranking within groups kept",
-    "selection_rate_difference": "difference of selection rates",
+    "retention": "ranking within groups kept (share)",
+    "selection_rate_difference": "difference of selection rates (share)",
 }
 
 
@@ -37,16 +37,7 @@ def plot(history: Sequence[Reading], group: str | None, margin: float | None, ax
         _curves(ax, steps, readings)
         if margin is not None:
             ax.axhline(margin, color=PALETTE[0], linewidth=0.9, linestyle=":", zorder=1)
-            ax.annotate(
-                f"margin of the effect, {margin:g}",
-                (1, margin),
-                (-2, 2),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                ha="right",
-                fontsize=8.5,
-                color=PALETTE[0],
-            )
+            _name_margin(ax, margin, [g.effect.value for g in readings])
         ax.axhline(0, color=SOFT, linewidth=0.6, zorder=0)
         ax.set_title(f"{clip(name, 30)} against {clip(readings[0].reference, 30)}", parse_math=False)
         ax.set_xlabel("step")
@@ -67,6 +58,22 @@ def _chosen(history: Sequence[Reading], group: str | None) -> str:
         if measured:
             return max(measured, key=lambda g: g.effect.value).group
     return names[0]
+
+
+def _name_margin(ax: Axes, margin: float, effects: list[float]) -> None:
+    """At that end of the margin's line from which the effect lies farther."""
+    away = [abs(value - margin) for value in effects if math.isfinite(value)]
+    left = bool(away) and away[0] > away[-1]
+    ax.annotate(
+        f"margin of the effect, {margin:g}",
+        (0 if left else 1, margin),
+        (4 if left else -2, 2),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        fontsize=8.5,
+        color=PALETTE[0],
+    )
 
 
 def _curves(ax: Axes, steps: list[int], readings: list[GroupReading]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fairheads.results._pathway_figures import sides
 from fairheads.results._style import BAND, INK, SOFT, bare, house_style, html_figure, look, new_figure, spread
-from fairheads.results._words import VERDICT_NAME, clip, interval, typeset
+from fairheads.results._words import VERDICT_NAME, clip, count, interval, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,8 @@ def plot(report: AuditReport, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(report.pathways) - 0.55, -0.75)
     ax.set_yticks(range(len(report.pathways)), [clip(g, 18) for g in report.pathways], parse_math=False)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel("deciding effect in margins   ← aligned · compensating →", parse_math=False)
+    directed = any(pathway.orientation for pathway in report.pathways.values())
+    ax.set_xlabel(f"deciding effect in margins   {sides(int(directed))}", parse_math=False)
     bare(ax, "bottom")
     return ax
 
@@ -51,4 +53,8 @@ def figure(report: AuditReport) -> str:
         for group, p in report.pathways.items()
     ]
     caption = "The deciding effect of every group, in margins. Inside the grey band it is too small to count."
+    without = sum(p.orientation == 0 and p.effect is not None for p in report.pathways.values())
+    if without:
+        groups = f"{count(without)} of the {count(len(report.pathways))} groups"
+        caption += f" For {groups} the labels show no gap, so that the sign of the effect says little."
     return html_figure(ax, typeset("; ".join(parts) + "."), caption)

@@ -12,7 +12,7 @@ from fairheads.results import _disparity_tables as tables
 from fairheads.results import _markup as html
 from fairheads.results._disparity_missing import missing, missing_comparisons
 from fairheads.results._disparity_tables import Cell, Head, Name, P, Table, Words
-from fairheads.results._words import EXACT_MEANS, capital, clip, count
+from fairheads.results._words import EXACT_MEANS, capital, clip, count, minus_signs
 from fairheads.results.number import Number
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _lead(report: DisparityReport) -> str:
         return told
     pair = f", {html.name(gap.highest)} above {html.name(gap.lowest)}" if tables.apart(gap) else ""
     return (
-        f"{told}\n<p>Demographic-parity difference <strong>{html.estimate(gap.difference)}</strong>{pair}; "
-        f"ratio <strong>{html.estimate(gap.ratio)}</strong>.</p>"
+        f"{told}\n<p>Demographic-parity difference {html.strong(gap.difference)}{pair}; "
+        f"ratio {html.strong(gap.ratio)}.</p>"
     )
 
 
@@ -174,5 +174,5 @@ def _cell(cell: Cell) -> str:
     if isinstance(cell, Number):
         return f'<span title="n = {count(cell.n)}">{html.estimate(cell)}</span>'
     if isinstance(cell, P):
-        return f'<span class="n">{html.escape(cell.text)}</span>'
+        return f'<span class="n">{html.escape(minus_signs(cell.text))}</span>'
     return count(cell) if isinstance(cell, int) else html.escape(cell)

@@ -31,7 +31,7 @@ def layer_view(report: PathwayReport, what: str) -> str:
         f"<summary>{_line(report, layer)}</summary>\n{panel}</details>"
         for layer, panel in panels
     ]
-    level = f"level {report.alpha:g}"
+    level = f"level {report.alpha:.2g}"
     told = (
         f"{what}: open a layer to see what was measured there. Each bound of swap and erasure holds for all layers and "
         f"both effects together at {level}; other intervals hold one by one at 95 %."
@@ -96,5 +96,5 @@ def _units(report: PathwayReport, layer: LayerReport) -> str:
         return told
     own = sorted((unit for unit in report.units.units if unit.layer == layer.name), key=lambda unit: -abs(unit.value))
     named = sum(unit.discovered for unit in own)
-    largest = ", ".join(f"unit {unit.unit} {html.amount(unit.value)}" for unit in own[:UNITS])
+    largest = ", ".join(f"unit {unit.unit} ({html.amount(unit.value)})" for unit in own[:UNITS])
     return f"{told}, {count(named) if named else 'none'} named" + (f"; largest: {largest}" if largest else "")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
-from fairheads.results._words import EXACT, EXACT_MEANS, NOT_ESTIMABLE, clip, clip_middle, interval, printable, typeset
+from fairheads.results._words import (
+    EXACT,
+    EXACT_MEANS,
+    NOT_ESTIMABLE,
+    clip,
+    clip_middle,
+    interval,
+    minus_signs,
+    printable,
+    typeset,
+)
 from fairheads.results._words import amount as plain_amount
 from fairheads.results.number import Number
 
@@ -14,7 +25,19 @@ NAME_LENGTH = 40
 LONG_TEXT = 600
 _TAG = re.compile(r"<[^>]*>")
 
-__all__ = ["amount", "definitions", "escape", "estimate", "heading", "layer", "name", "number", "prose", "table"]
+__all__ = [
+    "amount",
+    "definitions",
+    "escape",
+    "estimate",
+    "heading",
+    "layer",
+    "name",
+    "number",
+    "prose",
+    "strong",
+    "table",
+]
 
 
 def name(text: str, length: int = NAME_LENGTH) -> str:
@@ -28,13 +51,13 @@ def layer(text: str, length: int = NAME_LENGTH) -> str:
 
 
 def prose(text: str) -> str:
-    """A sentence that may hold names from data."""
-    return _shown(text, clip(text, LONG_TEXT))
+    """A sentence that may hold names from data; its numbers get the minus sign of print."""
+    return _shown(text, clip(text, LONG_TEXT), minus_signs)
 
 
-def _shown(text: str, short: str) -> str:
+def _shown(text: str, short: str, typed: Callable[[str], str] = str) -> str:
     title = f' title="{escape(printable(text))}"' if short != printable(text) else ""
-    return f"<bdi{title}>{escape(short)}</bdi>"
+    return f"<bdi{title}>{escape(typed(short))}</bdi>"
 
 
 def amount(value: float) -> str:
@@ -55,6 +78,12 @@ def estimate(value: Number) -> str:
     if value.reason is not None and plain_amount(value.value) == NOT_ESTIMABLE:
         return f'{NOT_ESTIMABLE} <span class="soft">({prose(value.reason)})</span>'
     return number(value.value, value.low, value.high, value.conservative)
+
+
+def strong(value: Number) -> str:
+    """A `Number` that stands out; why there is none does not."""
+    told = estimate(value)
+    return told if value.reason is not None and math.isnan(value.value) else f"<strong>{told}</strong>"
 
 
 def heading(level: int, inner: str) -> str:

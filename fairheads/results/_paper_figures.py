@@ -27,6 +27,9 @@ LOOK = {
 }
 """Colour and marker of every method, the same in all figures."""
 
+KEPT = 0.92
+"""Least share of the twins' ranking within groups with which a verdict calls it kept."""
+
 WIDTH, HEIGHT, BELOW = 5.2, 3.9, 1.5
 SHIFT = 0.09
 """Between two series at one weight, in places of the axis."""
@@ -68,7 +71,7 @@ def caption(report: PaperReport, of: str) -> str:
             left_out.setdefault(tables.METHODS[point.method], []).append(tables.where(point))
     named = "; ".join(f"{method}, {', '.join(places)}" for method, places in left_out.items())
     said = f" Left out, for they decide everybody alike: {named}." if named else ""
-    return _CAPTIONS[of].format(seeds=report.setting["seeds"]) + said
+    return _CAPTIONS[of].format(seeds=report.setting["seeds"], kept=KEPT) + said
 
 
 def says(report: PaperReport, of: str) -> str:
@@ -89,8 +92,8 @@ _CAPTIONS = {
     " beside what an offset alone and other seeds have. Mean and 95 % interval of {seeds} seeds.",
     "recovery": "Accuracy of the penalised network (squared), of the same with its group head taken out, and of the"
     " unconstrained one. Mean and 95 % interval of {seeds} seeds.",
-    "retention": "How much of the twins' ranking within groups the networks keep; below .92 it counts as lost. Mean and"
-    " 95 % interval of {seeds} seeds.",
+    "retention": "How much of the twins' ranking within groups the networks keep; below {kept:g} it counts as lost."
+    " Mean and 95 % interval of {seeds} seeds.",
 }
 
 
@@ -109,6 +112,7 @@ def _probe(report: PaperReport, ax: Axes) -> None:
 
 def _against_gap(report: PaperReport, ax: Axes, measure: str, methods: Sequence[str]) -> None:
     labels, segments, dots = [], [], []
+    methods = [method for method in methods if method in _methods(report)]
     for method in methods:
         points = [p for p in report.of(method) if _known(p, measure) and not _decides_all_alike(p)]
         colour, marker = LOOK[method]
@@ -133,8 +137,8 @@ def _against_gap(report: PaperReport, ax: Axes, measure: str, methods: Sequence[
 
 
 _BESIDE = {
-    "accuracy": ("accuracy", ("squared", "merge", "thresholds"), "accuracy"),
-    "probe": ("probe_auc", ("squared",), "AUC of the probe"),
+    "accuracy": ("accuracy", ("squared", "merge", "thresholds"), "accuracy (share)"),
+    "probe": ("probe_auc", ("squared",), "AUC (0 to 1)"),
 }
 """Figures that the authors have points for: the measure, the methods and the name of the axis."""
 
@@ -163,13 +167,13 @@ def _published(ax: Axes, measure: str, methods: Sequence[str], name: str) -> Non
 
 def _treatment(report: PaperReport, ax: Axes) -> None:
     lines = (("equal_merit", "-", "at equal merit"), ("swap", "--", "group swap"))
-    _against_weight(report, ax, [(method, *line) for method in ("squared", "absolute") for line in lines])
+    _against_weight(report, ax, [(method, *line) for method in _penalties(report) for line in lines])
     ax.axhline(0, color=SOFT, linewidth=0.8)
     ax.set_ylabel("effect of the group (sd of the logit)")
 
 
 def _erasure(report: PaperReport, ax: Axes) -> None:
-    _against_weight(report, ax, [(method, "erasure", "-", "") for method in ("squared", "absolute")])
+    _against_weight(report, ax, [(method, "erasure", "-", "") for method in _penalties(report)])
     ax.axhline(0, color=SOFT, linewidth=0.8)
     ax.set_ylabel("change of the gap (share of rows)")
 
@@ -194,8 +198,9 @@ def _recovery(report: PaperReport, ax: Axes) -> None:
 
 
 def _retention(report: PaperReport, ax: Axes) -> None:
-    _against_weight(report, ax, [(method, "retention", "-", "") for method in ("squared", "absolute")])
-    ax.axhline(0.92, color=SOFT, linewidth=0.8, linestyle=":")
+    _against_weight(report, ax, [(method, "retention", "-", "") for method in _penalties(report)])
+    ax.axhline(KEPT, color=SOFT, linewidth=0.8, linestyle=":", label=f"counts as lost below {KEPT:g}")
+    _legend(ax, 3)
     ax.set_ylabel("ranking within groups (share of the twins')")
 
 
@@ -209,7 +214,7 @@ def _against_weight(report: PaperReport, ax: Axes, series: Sequence[tuple[str, s
         shift = SHIFT * (i - (len(series) - 1) / 2)
         xs = [weights.index(p.weight) + shift for p in points]
         ys = [p.values[measure].value for p in points]
-        name = method if len({m for m, *_ in series}) > 1 else ""
+        name = method if not words or len({m for m, *_ in series}) > 1 else ""
         label = ", ".join(filter(None, (words, name)))
         several = len({m for _, m, *_ in series}) > 1
         ax.plot(
@@ -228,6 +233,16 @@ def _against_weight(report: PaperReport, ax: Axes, series: Sequence[tuple[str, s
 
 
 # ---------------------------------------------------------------- marks
+
+
+def _methods(report: PaperReport) -> set[str]:
+    """Those that the study trained."""
+    return {point.method for point in report.points}
+
+
+def _penalties(report: PaperReport) -> list[str]:
+    """Those that the study trained; a penalty's points hold the unconstrained one, so that none is never empty."""
+    return [method for method in ("squared", "absolute") if method in _methods(report)] or ["squared"]
 
 
 def _known(point: PaperPoint, measure: str) -> bool:

@@ -10,6 +10,7 @@ from fairheads.results._markup import prose
 from fairheads.results._pathway_made import emergence
 from fairheads.results._style import (
     BAND,
+    BELOW_NAME,
     INK,
     PAPER,
     RULE,
@@ -33,11 +34,22 @@ if TYPE_CHECKING:
 
 Kind = Literal["swap", "erasure"]
 
+DIRECTION = "Right of 0 it works against the gap in the labels, left of 0 along it."
+NO_DIRECTION = (
+    "The labels show no gap, so that the sign says little: right of 0 works against the gap that these rows happen to "
+    "have."
+)
+
 UNIT: dict[Kind, str] = {"swap": "sd of the logit", "erasure": "selection rate"}
 TITLE: dict[Kind, str] = {"swap": "Group swapped", "erasure": "Group erased"}
 
 TWINS_BELOW = 0.3
 """How far under a layer's effect its twins are drawn, in rows."""
+
+
+def sides(orientation: int) -> str:
+    """What lies left and right of 0, where the gap in labels has a direction (-1 or 1, not 0)."""
+    return "← aligned · compensating →" if orientation else "(no gap in the labels)"
 
 
 @house_style()
@@ -69,7 +81,7 @@ def _draw_layers(ax: Axes, report: PathwayReport, kind: Kind) -> None:
     if margin is not None:
         ax.axvspan(-margin, margin, color=BAND, linewidth=0, zorder=0)
         ax.text(0, -0.6, "margin", ha="center", va="center", color=SOFT, fontsize=8.5, parse_math=False)
-    ax.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
+    ax.vlines(0, BELOW_NAME, len(numbers), color=SOFT, linewidth=0.8, zorder=1)
     for y, (number, seen) in enumerate(zip(numbers, twins, strict=True)):
         ax.plot(seen, [y + TWINS_BELOW] * len(seen), "o", color=TWIN, markersize=3, markeredgewidth=0, zorder=2)
         _effect(ax, number, y)
@@ -84,7 +96,7 @@ def _draw_layers(ax: Axes, report: PathwayReport, kind: Kind) -> None:
     ax.set_ylim(len(labels) - 0.45, -0.95)
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=3)
-    ax.set_xlabel(f"effect, {UNIT[kind]}\n← aligned · compensating →", parse_math=False, fontsize=8)
+    ax.set_xlabel(f"effect, {UNIT[kind]}\n{sides(report.orientation)}", parse_math=False, fontsize=8)
     bare(ax, "bottom")
 
 
@@ -206,9 +218,9 @@ def layers_figure(report: PathwayReport) -> str:
     ax = plot_layers(report)
     caption = (
         "Effect of the internal group estimate at every layer, first layer on top. Each end of a bar is a bound that "
-        "holds for all layers and both effects together; inside the grey band an effect is too small to count. Right "
-        "of 0 it works against the gap in the labels, left of 0 along it."
+        "holds for all layers and both effects together; inside the grey band an effect is too small to count."
     )
+    caption += f" {DIRECTION if report.orientation else NO_DIRECTION}"
     if any(layer.twin_swaps for layer in report.layers):
         caption += " Small dots are the twins."
     return html_figure(ax, _layers_say(report), _with_emergence(caption, report))

@@ -57,9 +57,9 @@ def _facts(report: PathwayReport) -> str:
     facts = [
         ("Effect of the internal group estimate", _effect(report.effect)),
         ("The same in twins, trained alike but unconstrained", _twins(report)),
-        (ranking, f"<strong>{html.estimate(report.retention)}</strong>"),
+        (ranking, html.strong(report.retention)),
         ("People whose decision flips", _flips(report)),
-        ("Gap in recorded labels, group minus reference", f"<strong>{html.estimate(report.base_rate_gap)}</strong>"),
+        ("Gap in recorded labels, group minus reference", html.strong(report.base_rate_gap)),
         ("If the labels were biased", html.prose(label_bias_text(report))),
     ]
     return html.definitions(facts)
@@ -80,7 +80,7 @@ def _twins(report: PathwayReport) -> str:
         return "no twins were given"
     return (
         f"<strong>{html.amount(twins.mean)}</strong> on average, sd {html.amount(twins.sd)}, {count(twins.n)} twins; "
-        f'<span class="n">p = {p_value(twins.p)}</span> (predictive t), {p_value(twins.p_rank)} by rank, '
+        f'<span class="n">p = {typeset(p_value(twins.p))}</span> (predictive t), {p_value(twins.p_rank)} by rank, '
         f"which can be no smaller than {p_value(twins.p_min)}"
     )
 

@@ -37,7 +37,7 @@ def plot_bars(reading: HeadReading, ax: Axes | None = None) -> Axes:
     _draw(first, reading, "head")
     _draw(second, reading, "task")
     second.tick_params(axis="y", labelleft=False)
-    figure.supxlabel(_axis(reading), fontsize=9.5)
+    figure.supxlabel(_axis(reading), fontsize=9.5, x=0.99, ha="right")
     return first
 
 
@@ -103,9 +103,10 @@ def bars_figure(reading: HeadReading) -> str:
     )
     caption = (
         "What separates the groups in the layer's internal estimate of the group, and in its readout of the label. "
-        "Percentages are shares of all columns, lines are intervals over people; in brackets the value that adds most "
-        "to the group head."
+        "Percentages are shares of all columns, lines are intervals over people"
     )
+    values = any(column.values for column in reading.bars)
+    caption += "; in brackets the value that adds most to the group head." if values else "."
     where = f"At {clip_middle(reading.layer, 60)}, {_axis(reading)}"
     return html_figure(ax, f"{where}. {says}.", caption)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fairheads.results._style import (
     BAND,
+    BELOW_NAME,
     INK,
     SOFT,
     TWIN,
@@ -38,14 +39,14 @@ def plot_layers(report: RoutingReport, ax: Axes | None = None) -> Axes:
         ends.append(beyond)
         ax.axvspan(0, beyond, color=BAND, linewidth=0, zorder=0)
         ax.text(beyond / 2, -0.6, "below the threshold", ha="center", va="center", color=SOFT, fontsize=8.5)
-    ax.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
+    ax.vlines(0, BELOW_NAME, len(report.layers), color=SOFT, linewidth=0.8, zorder=1)
     for y, layer in enumerate(report.layers):
         twins = [d for d in layer.twin_dissociations if not math.isnan(d)]
         ax.plot(twins, [y + 0.3] * len(twins), "o", color=TWIN, markersize=3, markeredgewidth=0, zorder=2)
         number = layer.dissociation
         ends += [*twins, *(v for v in (number.value, number.low, number.high) if v is not None)]
         if math.isnan(number.value):
-            ax.text(0, y, " nothing lost", va="center", color=SOFT, fontsize=8.5, parse_math=False)
+            ax.text(0, y, "  nothing lost", va="center", color=SOFT, fontsize=8.5, parse_math=False)
             continue
         if number.low is not None and number.high is not None:
             ax.plot([number.low, number.high], [y, y], color=INK, linewidth=2, solid_capstyle="butt", zorder=3)
@@ -110,10 +111,11 @@ def html(report: RoutingReport) -> str:
     """Both figures with their captions."""
     layers, profiles = plot_layers(report), plot_profiles(report)
     says = "; ".join(f"{clip_middle(layer.name, 40)}: D {estimate(layer.dissociation)}" for layer in report.layers)
-    caption = (
-        "How much more each group's score needs the units of its own pathway than those of the other's. Bars are "
-        "bounds that hold for all layers together; small dots are the twins; the grey band must be left behind."
-    )
+    caption = "How much more each group's score needs the units of its own pathway than those of the other's."
+    if any(layer.dissociation.low is not None for layer in report.layers):
+        caption += " Bars are bounds that hold for all layers together."
+    if report.twins:
+        caption += " Small dots are the twins; the grey band must be left behind."
     share = f"overlap of the profiles {amount(report.strongest.overlap)}"
     about = "What every unit contributes to the score of either group. Where the lines agree, there is one pathway."
     return (

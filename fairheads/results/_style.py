@@ -68,6 +68,9 @@ _RC: dict[Any, Any] = {
 WIDTH = 4.4
 """Inches; at this width the type stays legible on a telephone."""
 
+BELOW_NAME = -0.4
+"""Where the line at 0 begins, in rows: a row above the first one holds the name of the grey band."""
+
 DOTS = 200
 """Pixels an inch of a PNG."""
 

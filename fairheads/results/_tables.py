@@ -10,7 +10,7 @@ from fairheads.results import _markup as html
 from fairheads.results._markdown import inert, pipes
 from fairheads.results._markdown import name as md_name
 from fairheads.results._text import WIDTH, columns, text_table, wrapped
-from fairheads.results._words import amount, capital, clip, count, estimate, typeset
+from fairheads.results._words import amount, capital, clip, count, estimate, minus_signs, typeset
 from fairheads.results.number import Number
 
 LONG = 600
@@ -103,11 +103,7 @@ def _md_cell(cell: Cell) -> str:
 
 def inline(text: str) -> str:
     """A sentence in HTML; its numbers get the minus sign of print."""
-    return f"<bdi>{_minus(html.escape(clip(text, LONG)))}</bdi>"
-
-
-def _minus(text: str) -> str:
-    return re.sub(r"(?<![^ \[(])-(?=\d)", "−", text)
+    return f"<bdi>{html.escape(minus_signs(clip(text, LONG)))}</bdi>"
 
 
 def html_table(table: Table, strong: str | None = None) -> str:

@@ -22,7 +22,7 @@ def plot(report: UnitReport, ax: Axes | None = None) -> Axes:
     if ax is None:
         ax = new_figure(1.35 + 0.62 * max(2, len(report.layers))).add_subplot()
     ax.set_title("Units that the group runs through", parse_math=False)
-    ax.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
+    ax.vlines(0, -0.3, max(len(report.layers), 1), color=SOFT, linewidth=0.8, zorder=1)
     for y, layer in enumerate(report.layers):
         units = [unit for unit in report.units if unit.layer == layer.name]
         if layer.largest_in_twins:
@@ -68,9 +68,10 @@ def html(report: UnitReport) -> str:
     ax = plot(report)
     caption = (
         "Every dot is a unit, the largest of each layer: what it adds to the effect of moving people to the other group"
-        " at equal merit, right of 0 against the gap in the labels, left of 0 along it. Diamonds with a number are"
-        " named."
+        " at equal merit, right of 0 against the gap in the labels, left of 0 along it."
     )
+    if report.discovered:
+        caption += " Diamonds are the units that are named, the largest with their number."
     if report.twins:
         caption += " The grey band holds the largest unit of every twin."
     return html_figure(ax, _says(report), caption)

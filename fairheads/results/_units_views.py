@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from fairheads.results import _markup as markup
 from fairheads.results import _units_figure
 from fairheads.results._text import text_table, wrapped
-from fairheads.results._words import amount, clip, clip_middle, count, estimate, interval, p_value, percent, sentence
+from fairheads.results._words import (
+    amount,
+    clip,
+    clip_middle,
+    count,
+    estimate,
+    interval,
+    p_value,
+    percent,
+    sentence,
+    typeset,
+)
 
 if TYPE_CHECKING:
     from fairheads.results.units import Neutralisation, UnitReport
@@ -86,9 +97,9 @@ def html(report: UnitReport, last: str) -> str:
     listed = named or tuple(sorted(report.units, key=lambda unit: -abs(unit.value))[:3])
     rows = [
         [
-            f"{markup.layer(unit.layer)} {unit.unit}",
+            f"{markup.layer(unit.layer)}, unit {unit.unit}",
             markup.number(unit.value, unit.low, unit.high),
-            *(p_value(p) for p in (unit.p, unit.p_rank, unit.q)),
+            *(typeset(p_value(p)) for p in (unit.p, unit.p_rank, unit.q)),
             "yes" if unit.discovered else "no",
         ]
         for unit in listed[:LISTED]
@@ -122,6 +133,6 @@ def _row(done: Neutralisation) -> list[str]:
         markup.estimate(done.gap),
         markup.amount(_mean(done.twin_gaps)),
         markup.estimate(done.logit),
-        p_value(done.p),
-        p_value(done.p_rank),
+        typeset(p_value(done.p)),
+        typeset(p_value(done.p_rank)),
     ]

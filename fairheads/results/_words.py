@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from fairheads.results.number import Number
 
 NOT_ESTIMABLE = "not estimable"
+
+_MINUS = re.compile(r"(?<![^ \[(])-(?=\d[\d,]*\.\d|\d{1,3},\d{3})|(?<=\de)-(?=\d\d\b)")
 
 EXACT = "†"
 EXACT_MEANS = (
@@ -93,6 +96,11 @@ def people(n: int, share: float) -> str:
 def typeset(number: str) -> str:
     """A formatted number with the minus sign of print."""
     return number.replace("-", "−")
+
+
+def minus_signs(text: str) -> str:
+    """A text with the minus sign of print in ``-0.5``, ``-1,000`` and ``5e-06``; names such as ``-1`` stay."""
+    return _MINUS.sub("−", text)
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fairheads.results import _markup as markup
 from fairheads.results._style import BAND, MARKERS, PALETTE, RULE, SOFT, bare, house_style, html_figure, new_figure
 from fairheads.results._text import text_table, wrapped
-from fairheads.results._words import NOT_ESTIMABLE, clip_middle
+from fairheads.results._words import NOT_ESTIMABLE, capital, clip_middle
 from fairheads.results.number import Number
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
@@ -70,7 +70,7 @@ class _Functional(Shown):
             [
                 markup.heading(3, markup.prose(self.title)),
                 markup.table("What was measured, with 95 % intervals", ("", "value"), rows),
-                html_figure(ax, f"{says}.", markup.prose(self._axis().capitalize() + ", with intervals.")),
+                html_figure(ax, f"{says}.", markup.prose(capital(self._axis()) + ", with intervals.")),
                 *(f"<p>{markup.prose(note)}</p>" for note in self._notes()),
             ]
         )

@@ -47,14 +47,20 @@ class Number:
         spec = spec or ".3f"
         if math.isnan(self.value):
             return f"not estimable ({self.reason})"
-        text = format(self.value, spec)
+        text = _formatted(self.value, spec)
         if self.low is not None:
-            high = "no upper bound)" if self.high is None else f"{format(self.high, spec)}]"
-            text += f" [{format(self.low, spec)}, {high}{'†' if self.conservative else ''}"
+            high = "no upper bound)" if self.high is None else f"{_formatted(self.high, spec)}]"
+            text += f" [{_formatted(self.low, spec)}, {high}{'†' if self.conservative else ''}"
         return text
 
     def __str__(self) -> str:
         return format(self, "")
+
+
+def _formatted(value: float, spec: str) -> str:
+    """By the spec, but never ``-0.000``."""
+    text = format(value, spec)
+    return format(0.0, spec) if text == format(-0.0, spec) else text
 
 
 def undefined(reason: str, n: int = 0) -> Number:
