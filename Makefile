@@ -88,10 +88,11 @@ strangers: $(DEV) ## audits of three networks that strangers trained, as found i
 fuzz: $(DEV) ## changed files of models, opened for ten minutes (SECONDS=600); ATHERIS=1 where atheris is installed
 	$(BIN)/python tests/studies/fuzz.py --seconds $(or $(SECONDS),600) $(if $(ATHERIS),--atheris)
 
-figures: $(RUN) ## the pictures in README: a fresh demo's report (needs chromium), and the paper's study as committed
+figures: $(RUN) ## the pictures in README: a fresh demo's report (needs chromium), and the studies as committed
 	$(BIN)/fairheads demo --out fairheads-demo
 	$(BIN)/python tests/studies/readme_picture.py fairheads-demo/reports/demographic-parity/report.html
 	$(BIN)/python tests/studies/paper.py --figures
+	$(BIN)/python tests/studies/fronts_figure.py
 
 clean: ## remove .venv, builds, caches and fairheads-demo/
 	rm -rf $(VENV) build dist *.egg-info fairheads-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis \

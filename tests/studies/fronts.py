@@ -2,7 +2,8 @@
 
 Run by `make fronts` (half an hour on two cores); resumable (finished runs are kept in --work), one process per core
 with one thread each. Writes fronts.json beside this file (counts of every run, means by setting, who dominates whom)
-and fronts.png. COMPAS and the peers OxonFair and fairness_training are left out where they are not there.
+and, by fronts_figure.py, fronts.png. COMPAS and the peers OxonFair and fairness_training are left out where they are
+not there.
 
 All methods train a 3 x 128 MLP on the same rows and are judged by their decisions on the same held-out rows. Where a
 method reads the recorded group of the rows it decides, it is marked, and compared with our networks that have the group
@@ -27,6 +28,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from fronts_figure import save
 from numpy.typing import NDArray
 
 from fairheads.activations import TorchNetwork, one_thread
@@ -318,48 +320,6 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"settings": means, "peers": beside, "tolerance": met}
 
 
-def draw(means: list[dict[str, Any]], file: Path) -> None:
-    """Four panels: data by gap; ours in colour and filled, peers in grey and hollow."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    data = list(dict.fromkeys(row["data"] for row in means))
-    titles = {"adult": "Adult, sex", "compas": "COMPAS, race"}
-    figure, axes = plt.subplots(len(data), 2, figsize=(12, 4.6 * len(data)), squeeze=False, layout="constrained")
-    names = list(dict.fromkeys(row["method"] for row in means))
-    colours = plt.get_cmap("tab20").colors
-    for line, source in zip(axes, data, strict=True):
-        for ax, (gap, words) in zip(
-            line, (("demographic_parity", "|DDP|"), ("equalized_odds", "equalized odds difference")), strict=True
-        ):
-            for i, name in enumerate(names):
-                some = [row for row in means if row["data"] == source and row["method"] == name]
-                if not some:
-                    continue
-                some.sort(key=lambda row: row[gap])
-                ours = some[0]["ours"]
-                ax.plot(
-                    [row[gap] for row in some],
-                    [row["accuracy"] for row in some],
-                    color=colours[i % 20] if ours else "0.45",
-                    marker="osD^v<>pPX"[i % 10],
-                    markerfacecolor=None if ours else "none",
-                    linestyle="-" if ours else ":",
-                    linewidth=1,
-                    markersize=6,
-                    label=name + (" (reads the group)" if some[0]["reads_group"] else ""),
-                )
-            ax.set(xlabel=words, ylabel="accuracy", title=titles.get(source, source))
-            ax.locator_params(axis="x", nbins=6)
-            ax.grid(alpha=0.3)
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
-    figure.savefig(file, dpi=110)
-    plt.close(figure)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", default=str(HERE / "work" / "fronts"))
@@ -388,7 +348,7 @@ def main() -> None:
     found["failed"] = [row for row in rows if "failed" in row]
     written = {"recipes": RECIPES, "hidden": HIDDEN, **found, "runs": [row for row in rows if "failed" not in row]}
     (HERE / "fronts.json").write_text(json.dumps(written, indent=1) + "\n")
-    draw(found["settings"], HERE / "fronts.png")
+    save(found["settings"])
     for row in found["peers"]:
         if row["shortfall"] is None or row["shortfall"] > 0.005:
             print({key: value for key, value in row.items() if value is not None})
