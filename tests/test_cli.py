@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 import fairheads_cli.main as command_line
 from fairheads.reports import render
-from fairheads.results import MEANING, AuditReport, audit_schema
+from fairheads.results import MEANING, AuditReport, schema_of
 from fairheads_cli.gates import EXIT_GATE
 
 pytestmark = pytest.mark.usefixtures("twins_in_this_process")
@@ -90,7 +90,7 @@ def test_audit_writes_a_report_that_validates(here: Path, tmp_path: Path, monkey
     done = run("audit", here / "parity", *table(here), "--twins", "2", "--out", out)
     assert done.exit_code == 0, done.stderr
     assert sorted(p.name for p in out.iterdir()) == ["report.html", "report.json", "report.md"]
-    jsonschema.validate(json.loads((out / "report.json").read_text()), audit_schema())
+    jsonschema.validate(json.loads((out / "report.json").read_text()), schema_of(AuditReport))
     report = AuditReport.load(out / "report.json")
     assert "1,200 test rows of the split" in report.notes[0]
     assert report.data.n == 1200

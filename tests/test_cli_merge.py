@@ -14,7 +14,7 @@ from test_cli import people, run
 from fairheads.models import load_bundle
 from fairheads.nets import MLP, TwoHeadNet
 from fairheads.reports import load, render
-from fairheads.results import MergeReport, merge_schema
+from fairheads.results import MergeReport, schema_of
 from fairheads.results._merge_tables import DISCLAIMER
 from fairheads.twoheads import two_head_scores
 
@@ -68,7 +68,7 @@ def test_it_prints_the_report_and_writes_model_and_report(done: tuple[Result, Pa
     assert f"saved {here / 'merged'}" in result.stderr and f"wrote {here / 'report' / 'merge.html'}" in result.stderr
     assert sorted(path.name for path in (here / "report").iterdir()) == FILES
     plain = json.loads((here / "report" / "merge.json").read_text())
-    jsonschema.validate(plain, merge_schema())
+    jsonschema.validate(plain, schema_of(MergeReport))
     report = MergeReport.from_dict(plain)
     assert result.stdout == f"{report.summary()}\n"
     assert "the 480 validation rows" in report.split and "the 600 test rows" in report.judged

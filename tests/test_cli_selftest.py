@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from test_cli import people, run
 
-from fairheads.results import SelftestReport
+from fairheads.results import SelftestReport, schema_of
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def test_it_counts_and_saves(here: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["selftest.html", "selftest.json", "selftest.md"]
     report = SelftestReport.load(tmp_path / "out" / "selftest.json")
+    jsonschema.validate(report.to_dict(), schema_of(SelftestReport))
     assert (report.twins, report.n, report.fitted_on, report.split) == (3, 800, 2560, False)
     assert [(each.name, each.n) for each in report.classes] == [
         ("MERGE", 3),

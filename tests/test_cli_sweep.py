@@ -17,7 +17,7 @@ import fairheads_cli.job as job
 import fairheads_cli.main as command_line
 from fairheads.errors import ConfigError, DivergedError
 from fairheads.models import Bundle, load_bundle
-from fairheads.results import Front, front_schema
+from fairheads.results import Front, schema_of
 from fairheads.training import objective_from_dict
 from fairheads_cli.objectives import DEFAULTS, NUMBERS, OBJECTIVES, ObjectiveOptions, objective_of
 from fairheads_cli.sweep import parsed
@@ -60,7 +60,7 @@ def test_a_sweep_writes_a_model_for_each_value_and_their_front(done: tuple[Resul
     ]
     assert weights == [0, 3, 30]
     plain = json.loads((out / "front.json").read_text())
-    jsonschema.validate(plain, front_schema())
+    jsonschema.validate(plain, schema_of(Front))
     front = Front.from_dict(plain)
     assert [(p.name, p.setting, p.model) for p in front.points] == [
         (name, {"weight": value}, name) for name, value in (("weight-0", 0.0), ("weight-3", 3.0), ("weight-30", 30.0))

@@ -25,7 +25,7 @@ from fairheads.models import Bundle
 from fairheads.nets import MLP
 from fairheads.planted import synthetic
 from fairheads.reports import load, render
-from fairheads.results import ComparisonReport, compare_schema
+from fairheads.results import ComparisonReport, schema_of
 
 ROWS = 900
 COLUMNS = {"first": 0, "second": 1, "third": 2}
@@ -228,11 +228,11 @@ def test_a_verdict_stands_beside_the_weights_it_is_about() -> None:
 
 def test_the_report_keeps_to_its_schema_and_the_schema_can_fail(report: ComparisonReport, tmp_path: Path) -> None:
     plain = json.loads(report.to_json())
-    jsonschema.Draft202012Validator.check_schema(compare_schema())
-    jsonschema.validate(plain, compare_schema())
+    jsonschema.Draft202012Validator.check_schema(schema_of(ComparisonReport))
+    jsonschema.validate(plain, schema_of(ComparisonReport))
     del plain["pairs"][0]["agreement"]
     with pytest.raises(jsonschema.ValidationError, match="agreement"):
-        jsonschema.validate(plain, compare_schema())
+        jsonschema.validate(plain, schema_of(ComparisonReport))
     files = report.save(tmp_path)
     assert [file.name for file in files] == ["compare.json", "compare.csv", "compare.md", "compare.html"]
     again = load(tmp_path / "compare.json")

@@ -43,7 +43,7 @@ from sklearn import metrics as sklearn
 import fairheads_cli.main as command_line
 from fairheads.errors import ConfigError, InputError
 from fairheads.reports import FORMATS, load, render
-from fairheads.results import AuditReport, DisparityReport, Group, Number, disparity_schema, undefined
+from fairheads.results import AuditReport, DisparityReport, Group, Number, schema_of, undefined
 from fairheads.results._words import EXACT_MEANS, estimate, interval
 
 MADE: dict[str, Callable[[], DisparityReport]] = {
@@ -413,11 +413,11 @@ def test_the_command_line_shows_a_saved_disparity_report(tmp_path: Path) -> None
 @pytest.mark.parametrize("made", [full, intersections, unlabelled, regression, incomparable])
 def test_reports_keep_to_the_schema_and_the_schema_can_fail(made: Callable[[], DisparityReport]) -> None:
     plain = made().to_dict()
-    jsonschema.Draft202012Validator.check_schema(disparity_schema())
-    jsonschema.validate(plain, disparity_schema())
+    jsonschema.Draft202012Validator.check_schema(schema_of(DisparityReport))
+    jsonschema.validate(plain, schema_of(DisparityReport))
     del plain["groups"]
     with pytest.raises(jsonschema.ValidationError, match="groups"):
-        jsonschema.validate(plain, disparity_schema())
+        jsonschema.validate(plain, schema_of(DisparityReport))
 
 
 # ---------------------------------------------------------------- fairlearn

@@ -41,9 +41,7 @@ from fairheads.results import (
     TrainedReport,
     dominated,
     front_of,
-    front_schema,
-    json_schema,
-    json_text,
+    schema_of,
     undefined,
 )
 from fairheads.results._front_tables import DISCLAIMER
@@ -310,18 +308,12 @@ def test_other_rows_and_endless_settings_are_refused() -> None:
 
 def test_a_front_comes_back_from_its_json_and_keeps_to_the_schema(made: Front) -> None:
     plain = json.loads(made.to_json())
-    jsonschema.validate(plain, front_schema())
+    jsonschema.validate(plain, schema_of(Front))
     again = Front.from_dict(plain)
     assert again.to_json() == made.to_json()
     plain["points"][0]["accuracy"] = {"value": None, "n": 3}
     with pytest.raises(jsonschema.ValidationError, match="reason"):
-        jsonschema.validate(plain, front_schema())
-
-
-def test_the_committed_schema_is_the_one_of_the_classes() -> None:
-    jsonschema.Draft202012Validator.check_schema(front_schema())
-    file = Path(__file__).parents[1] / "fairheads" / "results" / "front-1.schema.json"
-    assert file.read_text(encoding="utf-8") == json_text(json_schema(Front))
+        jsonschema.validate(plain, schema_of(Front))
 
 
 def test_the_frame_has_a_row_a_network() -> None:

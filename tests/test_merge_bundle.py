@@ -18,7 +18,7 @@ from fairheads.metrics import disparity_report
 from fairheads.models import Bundle
 from fairheads.models.bundle import weights_digest
 from fairheads.nets import MLP, TwoHeadNet
-from fairheads.results import MergeReport, merge_schema
+from fairheads.results import MergeReport, schema_of
 from fairheads.twoheads import merge_bundle, rules, two_head_scores
 from fairheads.twoheads.bundle import Merge
 from fairheads.twoheads.criteria import Utility
@@ -131,7 +131,7 @@ def test_what_the_merge_rests_on_goes_with_the_model(made: tuple[Merge, Dataset,
     assert report.provenance["merged network"] == weights_digest(merge.bundle.net)
     assert report.check.rows == 1500 and report.check.largest <= report.check.tolerance < 1e-4
     assert "no record of its training rows" in report.notes[0]
-    jsonschema.validate(report.to_dict(), merge_schema())
+    jsonschema.validate(report.to_dict(), schema_of(MergeReport))
     assert MergeReport.from_dict(report.to_dict()) == report
 
 
@@ -174,7 +174,7 @@ def test_more_groups_other_gaps_and_other_aims() -> None:
         assert set(outcome.rates) == {"selection_rate", "true_positive_rate"}
     assert min(x.value for x in report.chosen.validation.rates["selection_rate"].values()) >= 0.2
     assert report.minimum_rates == {"selection_rate": 0.2} and report.front[0].objective is not None
-    jsonschema.validate(report.to_dict(), merge_schema())
+    jsonschema.validate(report.to_dict(), schema_of(MergeReport))
     assert "f1" in report.summary() and "<svg" in report.page()
 
 

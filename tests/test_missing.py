@@ -17,7 +17,7 @@ from fairheads.nets import MLP
 from fairheads.pathways import analyze_pathways
 from fairheads.planted import synthetic
 from fairheads.reports import render
-from fairheads.results import AuditReport, PathwayReport, audit_schema
+from fairheads.results import AuditReport, PathwayReport, schema_of
 from fairheads.results._pathway_text import label_bias_text
 
 WHY = {
@@ -99,7 +99,7 @@ def test_a_reader_is_told_in_every_form(name: str) -> None:
     assert said in squeezed(pathway_said.summary()) and said in pathway_said.html()
     plain = report.to_dict()
     assert plain["pathways"]["Female"]["missing"] == {name: WHY[name]}
-    jsonschema.validate(plain, audit_schema())
+    jsonschema.validate(plain, schema_of(AuditReport))
     assert AuditReport.from_dict(plain).pathways["Female"].missing == {name: WHY[name]}
 
 

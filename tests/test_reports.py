@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -31,17 +33,20 @@ from results_for_tests import (
     page_of,
     pathway,
     reading,
+    recovery,
     selftest_report,
 )
 
+import fairheads.results
 import fairheads_cli.main as command_line
 from fairheads.errors import ConfigError, InputError
 from fairheads.pathways.evidence import with_details
 from fairheads.reports import FORMATS, comparison_page, load, refuse_other, render
 from fairheads.reports.pages import KINDS
-from fairheads.results import AuditReport, Comparison, PathwayReport
+from fairheads.results import AuditReport, Comparison, PathwayReport, json_schema, json_text, schema_of
 from fairheads.results.page import html_page, markdown_page, text_page
-from fairheads.results.shown import Report
+from fairheads.results.schema import schema_file
+from fairheads.results.shown import Report, Shown
 
 GROUPS = {"two": ("Female", "Male"), "hostile": (HOSTILE, LONG)}
 
@@ -316,6 +321,38 @@ def test_a_report_replaces_one_about_the_same_alone(made: Callable[[], Report], 
     (tmp_path / report.FILE).write_text("{}")
     with pytest.raises(InputError, match=f"is no report of {report.OF}"):
         refuse_other(tmp_path, type(report), {})
+
+
+def records(kind: type[Shown] = Shown) -> Iterator[type[Shown]]:
+    """Every kind of record whose JSON names a schema."""
+    for each in kind.__subclasses__():
+        if "SCHEMA" in vars(each):
+            yield each
+        yield from records(each)
+
+
+@pytest.mark.parametrize("kind", list(records()), ids=lambda kind: kind.__name__)
+def test_the_package_ships_the_schema_of_every_record(kind: type[Shown]) -> None:
+    file = Path(fairheads.results.__file__).parent / schema_file(kind)
+    if os.environ.get("FAIRHEADS_UPDATE_GOLDEN"):
+        file.write_text(json_text(json_schema(kind)), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == json_text(json_schema(kind))
+    jsonschema.Draft202012Validator.check_schema(schema_of(kind))
+
+
+@pytest.mark.parametrize("made", [*REPORTS.values(), recovery], ids=[*REPORTS, "recovery"])
+def test_a_record_keeps_to_its_schema_and_the_schema_can_fail(made: Callable[[], Shown]) -> None:
+    record = made()
+    plain, schema = json.loads(record.to_json()), schema_of(type(record))
+    jsonschema.validate(plain, schema)
+    for wrong in (plain | {"more": 1}, plain | {"schema": "x"}, {k: v for k, v in plain.items() if k != "schema"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+def test_what_names_no_schema_has_none() -> None:
+    with pytest.raises(ConfigError, match="must be a record with a `SCHEMA`, got PathwayReport"):
+        schema_of(PathwayReport)
 
 
 def test_formats_are_dispatched_and_others_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from fairheads.constraints import demographic_parity
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics.paired import paired_interval, share_interval
 from fairheads.nets import MLP, TwoHeadNet
-from fairheads.results import Approximation, Recovery
+from fairheads.results import Approximation, Recovery, schema_of
 from fairheads.training import Objective, Penalized, TwoHeaded, Unconstrained, train
 from fairheads.twoheads import approximates, attach_group_head, group_thresholds, recovers, two_head_scores
 from fairheads.twoheads.rows import best_offset
@@ -343,6 +344,7 @@ def test_results_say_save_and_draw_themselves(tmp_path) -> None:
         file = tmp_path / "result.json"
         file.write_text(result.to_json())
         assert type(result).load(file).to_json() == result.to_json()
+        jsonschema.validate(json.loads(result.to_json()), schema_of(type(result)))
         assert set(json.loads(result.to_json())) >= {"schema", "agreement", "floor", "ceiling", "share", "b", "t"}
         html = result.html()
         assert "<b>rows" not in html and "<svg" in html and f"{result.agreement.value:.3f}" in html

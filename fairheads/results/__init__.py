@@ -50,7 +50,7 @@ from fairheads.results.pathway import (
 from fairheads.results.reads import HeadReading
 from fairheads.results.record import json_schema, json_text
 from fairheads.results.routing import LayerRoutes, RoutingReport
-from fairheads.results.schema import audit_schema, compare_schema, disparity_schema, front_schema, merge_schema
+from fairheads.results.schema import schema_of
 from fairheads.results.selftest import SelftestClass, SelftestReport
 from fairheads.results.statements import Approximation, Judged, Recovery
 from fairheads.results.twins import TwinSummary
@@ -125,14 +125,10 @@ __all__ = [
     "UnitEffect",
     "UnitReport",
     "Verdict",
-    "audit_schema",
-    "compare_schema",
-    "disparity_schema",
     "dominated",
     "front_of",
-    "front_schema",
     "json_schema",
     "json_text",
-    "merge_schema",
+    "schema_of",
     "undefined",
 ]
