@@ -63,8 +63,8 @@ def plot_roc(report: DisparityReport, ax: Axes | None = None) -> Axes:
             linewidth=1.8,
             label=f"{clip_middle(group, 18)}{area}",
         )
-    ax.set_xlabel("false positive rate", parse_math=False)
-    ax.set_ylabel("true positive rate", parse_math=False)
+    ax.set_xlabel("false positive rate (share)", parse_math=False)
+    ax.set_ylabel("true positive rate (share)", parse_math=False)
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.02, 1.02)
     _dressed(ax, "lower right", omitted(len(_drawn(sizes)), len(sizes)))
@@ -93,7 +93,7 @@ def plot_calibration(report: DisparityReport, ax: Axes | None = None) -> Axes:
                 ax.plot([b.score] * 2, [b.observed.low, b.observed.high], color=seen.colour, linewidth=1.2, alpha=0.6)
         style = {"color": seen.colour, "linestyle": seen.line, "linewidth": 1.2, "marker": seen.marker}
         ax.plot(xs, ys, **style, markersize=4.5, label=clip_middle(group, 18))  # type: ignore[arg-type]
-    ax.set_xlabel("mean score", parse_math=False)
+    ax.set_xlabel("mean score (0 to 1)" if probabilities else "mean score", parse_math=False)
     ax.set_ylabel("share recorded as favourable", parse_math=False)
     ax.set_xlim(*((-0.02, 1.02) if probabilities else spread(scores)))
     ax.set_ylim(-0.02, 1.02)

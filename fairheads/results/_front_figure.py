@@ -11,7 +11,7 @@ from fairheads.results import _front_tables as tables
 from fairheads.results._front_labels import Label, place
 from fairheads.results._style import BAND, INK, PALETTE, PAPER, TWIN, bare, house_style, new_figure
 from fairheads.results._text import columns
-from fairheads.results._words import clip, rate_name
+from fairheads.results._words import axis_name, clip, rate_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +62,8 @@ def plot(front: Front, ax: Axes | None = None) -> Axes:
     for one in series.values():
         for setting in one.settings:
             _mark(ax, one, setting)
-    ax.set_xlabel(clip(rate_name(front.gap_metric), 60), parse_math=False)
-    ax.set_ylabel(clip(rate_name(front.accuracy_metric), 40), parse_math=False)
+    ax.set_xlabel(clip(axis_name(front.gap_metric), 60), parse_math=False)
+    ax.set_ylabel(clip(axis_name(front.accuracy_metric), 40), parse_math=False)
     ax.locator_params(nbins=6)
     ax.grid(color=BAND, linewidth=0.8)
     ax.set_axisbelow(True)

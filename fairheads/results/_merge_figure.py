@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fairheads.results import _merge_tables as tables
 from fairheads.results._style import BAND, INK, PALETTE, PAPER, SOFT, TWIN, bare, house_style, html_figure, new_figure
 from fairheads.results._text import columns
-from fairheads.results._words import amount, capital, clip, count, estimate, rate_name, typeset
+from fairheads.results._words import amount, axis_name, capital, clip, count, estimate, rate_name, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,8 +139,8 @@ def _front(report: MergeReport, ax: Axes) -> None:
         _mark(ax, JUDGED, x, y, "the merge on new rows", top=True)
     _limits(report, ax, known)
     _asked(report, ax)
-    ax.set_xlabel(clip(f"absolute gap in {tables.gap_rates(report)}", 60), parse_math=False)
-    ax.set_ylabel(clip(rate_name(report.objective), 40), parse_math=False)
+    ax.set_xlabel(clip(f"absolute gap in {tables.gap_rates(report)} (share)", 60), parse_math=False)
+    ax.set_ylabel(clip(axis_name(report.objective), 40), parse_math=False)
     ax.locator_params(nbins=6)
     ax.grid(color=BAND, linewidth=0.8)
     ax.set_axisbelow(True)

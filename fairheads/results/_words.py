@@ -24,6 +24,9 @@ EXACT_MEANS = (
 SPELT = {"auc": "AUC", "brier": "Brier score", "theil": "Theil index"}
 """Metrics whose names are not English words."""
 
+_SHARES = ("accuracy", "_rate", "_value", "_parity_difference", "_odds_difference", "_opportunity_difference")
+"""How the names of shares, and of differences of shares, end."""
+
 VERDICT_NAME: dict[str, str] = {
     "compensating_head": "Compensating head",
     "consistent_with_compensating_head": "Consistent with a compensating head",
@@ -144,6 +147,11 @@ def sentence(text: str) -> str:
 def rate_name(rate: str) -> str:
     """``true_positive_rate`` in words."""
     return SPELT.get(rate, rate.replace("_", " "))
+
+
+def axis_name(rate: str) -> str:
+    """The same for an axis, with its unit where it is a share of rows or a difference of such shares."""
+    return f"{rate_name(rate)} (share)" if rate.endswith(_SHARES) else rate_name(rate)
 
 
 def met(passed: bool | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.results._style import BAND, INK, PALETTE, SOFT, bare, house_style, html_figure, new_figure
-from fairheads.results._words import amount, clip, count, rate_name
+from fairheads.results._words import amount, axis_name, clip, count, rate_name
 from fairheads.results.shown import Displayed
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class ShownFront(Displayed):
             ax.annotate("task head alone", own, **beside, textcoords="offset points", color=SOFT, parse_math=False)  # type: ignore[arg-type]
             metric = rate_name(self.criteria.gap_metric)
             ax.set_xlabel(f"absolute gap, {metric} (difference of shares)", parse_math=False)
-            ax.set_ylabel(clip(self._aim(), 40), parse_math=False)
+            ax.set_ylabel(clip(axis_name(self.criteria.objective_name), 40), parse_math=False)
             ax.grid(color=BAND, linewidth=0.8)
             ax.set_axisbelow(True)
             ax.locator_params(nbins=6)
