@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,8 @@ def _replaced(out: Path, *, overwrite: bool) -> list[Path]:
         a_model = path.is_dir() and not path.is_symlink() and path.name.startswith(tuple(f"{n}-" for n in NUMBERS))
         if a_model:
             check_free(path, overwrite=True)
+        elif path.suffix == ".part":
+            continue  # of a sweep that was killed as it wrote
         elif path.name not in FRONT or not path.is_file():
             raise InputError(
                 f"{str(out)!r} is no sweep, or holds other files too ({path.name}); choose another folder."
@@ -168,7 +171,9 @@ def _replaced(out: Path, *, overwrite: bool) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
+    """Remove a file or a folder; a folder has another name as long as it lasts, since half a model is none."""
     if path.is_dir():
-        shutil.rmtree(path)
+        part = path if path.suffix == ".part" else path.with_name(f".{path.name}.{os.getpid()}.part")
+        shutil.rmtree(path.replace(part))
     else:
         path.unlink()

@@ -20,7 +20,7 @@ from fairheads.models import Bundle, load_bundle
 from fairheads.results import Front, schema_of
 from fairheads.training import objective_from_dict
 from fairheads_cli.objectives import DEFAULTS, NUMBERS, OBJECTIVES, ObjectiveOptions, objective_of
-from fairheads_cli.sweep import parsed
+from fairheads_cli.sweep import _remove, parsed
 
 FRONT = ["front.csv", "front.html", "front.json", "front.md", "front.png"]
 SMALL = ["--hidden", "4", "--epochs", "1", "--batch-size", "128"]
@@ -164,6 +164,24 @@ def test_what_was_there_stays_until_there_is_something_in_its_place(
     assert swept(table, out, "weight=2", "--overwrite").exit_code == 130
     assert (out / "front.json").read_bytes() == before
     assert inside(out) == [*FRONT, "weight-1"]
+
+
+def test_what_a_killed_sweep_left_is_overwritten(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, gone = tmp_path / "out", 2**22 + 1  # no process has such a number
+    assert swept(table, out, "weight=1").exit_code == 0
+    (out / f".front.json.{gone}.part").write_text("half")
+    (out / f".weight-1.abc.{gone}.part" / "new").mkdir(parents=True)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def killed(folder: Path, *_: Any) -> None:
+            (folder / "config.json").unlink()
+            raise KeyboardInterrupt
+
+        patched.setattr("fairheads_cli.sweep.shutil.rmtree", killed)
+        _remove(out / "weight-1")
+    assert not (out / "weight-1").exists(), "half a model is none"
+    assert swept(table, out, "weight=1,2", "--overwrite").exit_code == 0
+    assert inside(out) == [*FRONT, "weight-1", "weight-2"]
 
 
 def test_only_a_sweep_is_overwritten(table: Path, tmp_path: Path) -> None:

@@ -225,6 +225,8 @@ def test_an_existing_folder_is_kept(bundle: Bundle, saved: Path, tmp_path: Path)
     with pytest.raises(InputError, match=r"exists; choose another folder, or overwrite it \(`overwrite`"):
         save_bundle(bundle, saved)
     assert (saved / "model.safetensors").read_bytes() == before
+    killed = saved.with_name(f".{saved.name}.abc.{2**22 + 1}.part")  # no process has such a number
+    (killed / "new").mkdir(parents=True)
     save_bundle(bundle, saved, overwrite=True)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")

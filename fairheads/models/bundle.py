@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeMode
 from fairheads.models.architectures import architecture_of, filled
 from fairheads.models.records import vetted, vetted_rows
 from fairheads.results import _markup as markup
+from fairheads.results._saving import remove_left_behind
 from fairheads.results._text import wrapped
 from fairheads.results._words import capital, clip, count, recipe
 from fairheads.results.shown import Displayed
@@ -247,7 +249,8 @@ def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) 
     if bundle.rows is not None:
         files[ROWS] = save_arrays({"hashes": bundle.rows.hashes, "counts": bundle.rows.counts})
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as beside:
+    part = {"prefix": f".{target.name}.", "suffix": f".{os.getpid()}.part"}
+    with tempfile.TemporaryDirectory(dir=target.parent, **part) as beside:
         made = Path(beside) / "new"
         made.mkdir()
         for name, content in files.items():
@@ -261,6 +264,7 @@ def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) 
             if old.exists():
                 old.replace(target)
             raise
+    remove_left_behind(target.parent, [target.name])
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from glob import escape
 from pathlib import Path
@@ -43,14 +44,18 @@ def save_texts(folder: str | Path, texts: Mapping[str, str | bytes]) -> tuple[Pa
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
-    _remove_left_behind(target, texts)
+    remove_left_behind(target, texts)
     return tuple(places)
 
 
-def _remove_left_behind(folder: Path, names: Iterable[str]) -> None:
+def remove_left_behind(folder: Path, names: Iterable[str]) -> None:
     """Removes the parts of processes that were killed while they wrote, where the system tells who is alive."""
     running = Path("/proc")
     for name in names if (running / str(os.getpid())).exists() else ():
         for part in folder.glob(f".{escape(name)}.*.part"):
-            if not (running / part.name.split(".")[-2]).exists():
+            if (running / part.name.split(".")[-2]).exists():
+                continue
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
                 part.unlink(missing_ok=True)
