@@ -147,4 +147,5 @@ def bundles() -> Iterator[tuple[str, Callable[[Path], object], str]]:
     yield bundle("brackets", "damaged or no bundle", config=b"[" * 100_000)
     yield bundle("letters_of_16_bits", "damaged or no bundle", config=json.dumps(plain).encode("utf-16"))
     yield bundle("long", "damaged or no bundle", weights=struct.pack("<Q", 2**60) + base[weights][8:])
+    yield bundle("link_too_long", "no plain file", config=LINK + b"n" * 300)
     yield bundle("link_config", "link out of the folder", config=LINK + b"/etc/passwd")

@@ -142,7 +142,7 @@ def holds_pretrained(folder: str | Path) -> bool:
     True
     """
     source = Path(folder)
-    if not (source / "config.json").is_file():
+    if not _has_config(source):
         return False
     _refuse_links(source)
     try:
@@ -160,9 +160,17 @@ class _Built:
 
 
 def _folder(folder: Path) -> Bundle | nn.Module:
-    if not (folder / "config.json").is_file():
+    if not _has_config(folder):
         raise InputError(f"{str(folder)!r} is no model: a folder needs a config.json; known are {KINDS}.")
     return open_pretrained(folder) if holds_pretrained(folder) else load_bundle(folder)
+
+
+def _has_config(folder: Path) -> bool:
+    """Whether there is a config.json, or what `_refuse_links` will refuse."""
+    try:
+        return (folder / "config.json").is_file()
+    except OSError:  # a link to a name that is too long
+        return True
 
 
 def _refuse_links(folder: Path) -> None:
