@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from fairheads.activations import Network, TorchNetwork
 from fairheads.activations.pieces import Pieces
 from fairheads.errors import ConfigError, InputError
+from fairheads.models import open_model
 from fairheads.nets import MLP, ResNet, Transformer
 from fairheads.pathways.attributions import occlusion, token_embedding
 
@@ -144,6 +147,48 @@ def test_inputs_of_another_shape_are_told_from_another_number_of_rows() -> None:
     )
     with pytest.raises(ConfigError, match="batches of another size"):
         TorchNetwork(most).forward({"x": np.zeros((65, 8), np.float32)})
+
+
+class Sides(nn.Module):
+    """Two inputs of one shape, so that nothing but their names tells them apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.out = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(4, 1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        score: Tensor = self.out(torch.relu(self.left(left) - self.right(right)))
+        return score
+
+
+def exported_sides(net: Sides, places: int, names: tuple[str, ...]) -> torch.export.ExportedProgram:
+    """The graph of the network, its first inputs given by place and the others by these names."""
+    shape = {0: torch.export.Dim("rows")}
+    by_place, by_name = tuple(torch.zeros(4, 3) for _ in range(places)), {name: torch.zeros(4, 3) for name in names}
+    return torch.export.export(net.eval(), by_place, by_name, dynamic_shapes={"left": shape, "right": shape})
+
+
+@pytest.mark.parametrize(("places", "names"), [(2, ()), (1, ("right",)), (0, ("right", "left"))])
+@pytest.mark.parametrize("saved", [False, True], ids=["in memory", "saved"])
+def test_inputs_go_to_an_exported_graph_by_name_in_any_order(
+    places: int, names: tuple[str, ...], saved: bool, tmp_path: Path
+) -> None:
+    net = Sides()
+    graph: Any = exported_sides(net, places, names)
+    if saved:
+        torch.export.save(graph, tmp_path / "net.pt2")
+        graph = open_model(tmp_path / "net.pt2")
+    left, right = RNG.normal(size=(2, N, 3)).astype(np.float32)
+    network, wanted = TorchNetwork(graph), TorchNetwork(net).forward({"left": left, "right": right})
+    for inputs in ({"left": left, "right": right}, {"right": right, "left": left}):
+        np.testing.assert_allclose(network.forward(inputs), wanted, atol=1e-6)
+    in_order = ("right", "left") if places == 0 else ("left", "right")
+    sides = {"left": left, "right": right}
+    others = dict(zip("ab", (sides[name] for name in in_order), strict=True))
+    np.testing.assert_allclose(network.forward(others), wanted, atol=1e-6)
+    assert not np.allclose(network.forward(dict(reversed(others.items()))), wanted), "their order counts then"
+    with pytest.raises(InputError, match=rf"takes \({', '.join(in_order)}\), but the inputs of the data are \(left\)"):
+        network.forward({"left": left})
 
 
 def test_inputs_of_different_batches_are_refused() -> None:

@@ -9,7 +9,9 @@ from inspect import Parameter
 from typing import Any
 
 from torch import Tensor, nn
+from torch.export import UnflattenedModule
 
+from fairheads.activations.exports import names_of
 from fairheads.errors import InputError
 from fairheads.nets import TwoHeadNet
 from fairheads.nets.heads import WithHead
@@ -29,14 +31,20 @@ def called(module: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
     """What a network returns for inputs with names.
 
     They go by name where all of them are parameters of ``forward`` and it needs no others, so that nothing hangs on the
-    order in which they are given; else in their order.
+    order in which they are given; else in their order. Of an exported graph the parameters are those of the module that
+    was exported.
 
     Raises
     ------
     InputError
         If ``forward`` does not take so many.
     """
-    method = getattr(_speaking(module).forward, "__func__", None)
+    speaking = _speaking(module)
+    if isinstance(speaking, UnflattenedModule) and (names := names_of(speaking)) is not None:
+        places, keywords = names
+        given = _by_places(inputs, (*places, *keywords))
+        return module(*given[: len(places)], **dict(zip(keywords, given[len(places) :], strict=True)))
+    method = getattr(speaking.forward, "__func__", None)
     by_name = method is not None and _by_name(method, tuple(inputs))
     return module(**inputs) if by_name else module(*inputs.values())
 
@@ -60,6 +68,18 @@ def _speaking(module: nn.Module) -> nn.Module:
         if isinstance(module, kind) and (inner := module._modules.get(name)) is not None:
             return _speaking(inner)
     return module
+
+
+def _by_places(inputs: Mapping[str, Tensor], names: tuple[str, ...]) -> list[Tensor]:
+    """The inputs in the order of these names, if they have them, else in their own."""
+    if set(inputs) == set(names):
+        return [inputs[name] for name in names]
+    if len(inputs) != len(names):
+        raise InputError(
+            f"the exported graph takes ({', '.join(names)}), but the inputs of the data are ({', '.join(inputs)}); give"
+            " them these names, or export it with these inputs alone."
+        )
+    return list(inputs.values())
 
 
 @lru_cache(maxsize=256)

@@ -1,9 +1,9 @@
-"""How many rows an exported graph of torch takes at a time."""
+"""What an exported graph of torch takes: how many rows at a time, and inputs of which names."""
 
 from __future__ import annotations
 
 from torch import Tensor
-from torch.export import ExportedProgram
+from torch.export import ExportedProgram, UnflattenedModule
 
 from fairheads.errors import ConfigError
 
@@ -27,3 +27,17 @@ def rows_of(program: ExportedProgram) -> int | None:
             f"the graph was exported for batches of different sizes, {fixed}; export it with `dynamic_shapes`."
         )
     return fixed[0] if fixed else None
+
+
+def names_of(graph: UnflattenedModule) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The inputs that a graph was exported with, by place and by keyword; None where it does not tell or they nest."""
+    signature = graph.module_call_graph[0].signature
+    names = None if signature is None else signature.forward_arg_names
+    if signature is None or names is None:
+        return None
+    places, keywords = signature.in_spec.children()
+    told = tuple(keywords.context or ())
+    nested = any(not each.is_leaf() for each in (*places.children(), *keywords.children()))
+    if nested or len(names) != places.num_children + len(told):
+        return None
+    return tuple(names[: places.num_children]), told
