@@ -249,8 +249,8 @@ def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) 
     if bundle.rows is not None:
         files[ROWS] = save_arrays({"hashes": bundle.rows.hashes, "counts": bundle.rows.counts})
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = {"prefix": f".{target.name}.", "suffix": f".{os.getpid()}.part"}
-    with tempfile.TemporaryDirectory(dir=target.parent, **part) as beside:
+    prefix, suffix = f".{target.name}.", f".{os.getpid()}.part"
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix, suffix=suffix) as beside:
         made = Path(beside) / "new"
         made.mkdir()
         for name, content in files.items():
