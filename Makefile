@@ -85,7 +85,7 @@ coverage: $(RUN) ## how often the intervals of disparity reports hold the truth,
 strangers: $(DEV) ## audits of three networks that strangers trained, as found in FAIRHEADS_SHARED_DATA
 	$(BIN)/python tests/studies/strangers/run.py
 
-fuzz: $(DEV) ## changed files of models, opened for ten minutes (SECONDS=600); ATHERIS=1 where atheris is installed
+fuzz: $(DEV) ## changed models, folders and tables, opened for ten minutes (SECONDS=600); ATHERIS=1 where atheris is installed
 	$(BIN)/python tests/studies/fuzz.py --seconds $(or $(SECONDS),600) $(if $(ATHERIS),--atheris)
 
 figures: $(RUN) ## the pictures in README: a fresh demo's report (needs chromium), and the studies as committed
