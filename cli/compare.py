@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     "--gap-metric",
     default="demographic_parity",
     show_default=True,
-    help="What the gap is in: demographic_parity, equalized_odds, equal_opportunity, predictive_parity or"
-    " accuracy_equality.",
+    help="What the gap is in: demographic_parity, equalized_odds, equal_opportunity, predictive_parity,"
+    " accuracy_equality, or the metric of one of these.",
 )
 @click.option(
     "--report",
@@ -110,7 +110,7 @@ def compare(
     from fairheads.errors import ConfigError
     from fairheads.models import open_among
     from fairheads.reports import render
-    from fairheads.results import ComparisonReport
+    from fairheads.results import ComparisonReport, gap_named
 
     if len(models) < 2:
         raise ConfigError("`fairheads compare` needs two models or more.")
@@ -149,7 +149,7 @@ def compare(
             opened,
             data,
             audits=told,
-            gap_metric=gap_metric,
+            gap_metric=gap_named(gap_metric),
             split=words[0] if same else "",
             notes=[] if same else [f"{name} may be judged on {each.words}." for name, each in rows.items()],
         )

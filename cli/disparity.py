@@ -168,7 +168,7 @@ def disparity(
     from fairheads.reports import gap_gate
     from fairheads.results import RATES, SCORES, DisparityReport
 
-    wanted = names(metric) or None
+    wanted = tuple(name.replace("-", "_") for name in names(metric)) or None
     unknown = [m for m in wanted or () if m not in {**RATES, **SCORES} and not m.startswith("score_quantile_")]
     if unknown:
         raise ConfigError(f"`--metric` must be among {', '.join([*RATES, *SCORES])}, got {', '.join(unknown)}.")
@@ -190,8 +190,8 @@ def disparity(
         seed=seed,
         name=predictions.name,
     )
-    if max_gap is not None and gap_metric not in report.gaps:
-        raise ConfigError(f"`--gap-metric` must be one of {', '.join(report.gaps)}, got {gap_metric!r}.")
+    if max_gap is not None:
+        check_gap(max_gap, gap_metric, report.gaps)
     _print(report, out, form)
     gates = [] if max_gap is None else [gap_gate(report, max_gap, gap_metric)]
     close_gates(gates, any_set=bool(gates), file=junit, suite=f"disparity of {predictions.name}")

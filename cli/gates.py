@@ -32,7 +32,11 @@ def gap_options(command: Command) -> Command:
             help="Gates as JUnit XML, for a CI server to show.",
         ),
         click.option(
-            "--gap-metric", default="selection_rate", show_default=True, help="Metric whose gap --max-gap bounds."
+            "--gap-metric",
+            default="demographic_parity",
+            show_default=True,
+            help="What the gap is in: demographic_parity, equalized_odds, equal_opportunity, predictive_equality,"
+            " predictive_parity, accuracy_equality, or any metric of the report.",
         ),
         click.option("--max-gap", type=float, help="Exit with 3 if the upper bound of the gap is larger."),
     ):
@@ -41,7 +45,7 @@ def gap_options(command: Command) -> Command:
 
 
 def check_gap(max_gap: float | None, metric: str, known: Collection[str]) -> None:
-    """Whether the gate makes sense.
+    """Whether the gate makes sense, where these metrics are ``known``.
 
     Raises
     ------
@@ -49,10 +53,13 @@ def check_gap(max_gap: float | None, metric: str, known: Collection[str]) -> Non
         If not.
     """
     from fairheads.errors import ConfigError
+    from fairheads.results import GAPS, gap_named
 
-    if metric not in known:
-        raise ConfigError(f"`--gap-metric` must be one of {', '.join(known)}, got {metric!r}.")
-    most = math.inf if metric in UNBOUNDED else 1.0
+    made = GAPS.get(gap_named(metric), (metric,))
+    if not set(made) <= set(known):
+        names = [*known, *(name for name, metrics in GAPS.items() if set(metrics) <= set(known))]
+        raise ConfigError(f"`--gap-metric` must be one of {', '.join(names)}, got {metric!r}.")
+    most = math.inf if set(made) & set(UNBOUNDED) else 1.0
     if max_gap is not None and not (0 <= max_gap <= most and math.isfinite(max_gap)):
         raise ConfigError(f"`--max-gap` must lie in [0, {most:g}], got {max_gap:g}.")
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     "--gap-metric",
     default="demographic_parity",
     show_default=True,
-    help="What the gap is in: demographic_parity, equal_opportunity, predictive_equality, equalized_odds,"
-    " accuracy_equality or predictive_parity.",
+    help="What the gap is in: demographic_parity, equalized_odds, equal_opportunity, predictive_equality,"
+    " predictive_parity, accuracy_equality, or the metric of one of these.",
 )
 @click.option(
     "--objective",
@@ -92,7 +92,7 @@ def merge(
     """
     from fairheads.models import check_free, load_bundle, save_bundle
     from fairheads.reports import render
-    from fairheads.results import MergeReport
+    from fairheads.results import MergeReport, gap_named
     from fairheads.twoheads import merge_bundle
 
     least = _minimum_rates(minimum_rate)
@@ -108,7 +108,7 @@ def merge(
         data,
         max_gap=max_gap,
         confidence=confidence or None,
-        gap_metric=gap_metric.replace("-", "_"),
+        gap_metric=gap_named(gap_metric),
         objective=objective.replace("-", "_"),
         minimum_rates=least,
         judged_on=new,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from .options import Named
+
 if TYPE_CHECKING:
     from fairheads.constraints import Constraint
     from fairheads.training import Objective
@@ -94,11 +96,9 @@ def objective_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--objective", type=click.Choice(tuple(OBJECTIVES)), show_default="unconstrained; penalized in a sweep"
+                "--objective", type=Named(tuple(OBJECTIVES)), show_default="unconstrained; penalized in a sweep"
             ),
-            click.option(
-                "--constraint", type=click.Choice(CONSTRAINTS), default="demographic-parity", show_default=True
-            ),
+            click.option("--constraint", type=Named(CONSTRAINTS), default="demographic-parity", show_default=True),
             click.option(
                 "--penalty",
                 type=click.Choice(("squared", "absolute", "log-sum-exp")),

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from fairheads.data import Table
     from fairheads.results.shown import Report
 
+    Choice = click.Choice[str]
+else:
+    Choice = click.Choice  # generic from click 8.2 on
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -64,6 +68,13 @@ def keep_other(out: Path | None, kind: type[Report], subject: Mapping[str, str],
 
     if out is not None and not overwrite:
         refuse_other(out, kind, subject)
+
+
+class Named(Choice):
+    """One of some names, which may be written with hyphens or underscores."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(str(value).replace("_", "-"), param, ctx)
 
 
 SEED = click.IntRange(0, 2**32 - 1)

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 @click.option("--planted-for", metavar="GROUP", help="Group of the planted heads; by default the largest but one.")
 @click.option("--layers", metavar="NAME[,NAME]", help="Layers to look at; by default the hidden ones.")
 @click.option("--reference", metavar="GROUP", help="Reference group; by default the largest.")
-@click.option("--sample", type=int, default=20_000, show_default=True, help="Rows that interventions run on.")
+@click.option(
+    "--intervention-rows", type=int, default=20_000, show_default=True, help="Rows that interventions run on, at most."
+)
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report as JSON, HTML and Markdown.")
 @overwrite_option("Replace a report of another model or other rows in --out.")
@@ -61,7 +63,7 @@ def selftest(
     planted_for: str | None,
     layers: str | None,
     reference: str | None,
-    sample: int,
+    intervention_rows: int,
     seed: int,
     out: Path | None,
     overwrite: bool,
@@ -122,7 +124,7 @@ def selftest(
                 group=planted_for,
                 reference=reference,
                 layers=names(layers) or None,
-                sample=sample,
+                sample=intervention_rows,
                 seed=seed,
                 name=model.absolute().name,
                 before=lambda weights, digest: keep_other(

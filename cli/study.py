@@ -43,7 +43,7 @@ def study() -> None:
 @click.option("--epochs", type=int)
 @click.option("--batch-size", type=int)
 @click.option("--learning-rate", type=float)
-@click.option("--sample", type=int, metavar="ROWS", help="Test rows that interventions run on.")
+@click.option("--intervention-rows", type=int, metavar="ROWS", help="Test rows that interventions run on, at most.")
 @click.option("--all-layers", is_flag=True, help="Audit all layers of image networks, not the last alone.")
 @click.option("--device", metavar="NAME", help="Where networks are trained, such as cuda; by default the CPU.")
 @click.option("--jobs", type=int, show_default="one a core", help="Processes of one thread each.")
@@ -68,7 +68,7 @@ def paper(
     epochs: int | None,
     batch_size: int | None,
     learning_rate: float | None,
-    sample: int | None,
+    intervention_rows: int | None,
     all_layers: bool,
     device: str | None,
     jobs: int | None,
@@ -98,7 +98,7 @@ def paper(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
-        "sample": sample,
+        "sample": intervention_rows,
         "weights": None if weights is None else _numbers(weights),
         "penalties": None if penalties is None else names(penalties),
     }

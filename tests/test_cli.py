@@ -19,6 +19,7 @@ import fairheads_cli.main as command_line
 from fairheads.reports import render
 from fairheads.results import MEANING, AuditReport, schema_of
 from fairheads_cli.gates import EXIT_GATE
+from fairheads_cli.options import Named
 
 pytestmark = pytest.mark.usefixtures("twins_in_this_process")
 
@@ -253,6 +254,13 @@ def test_gates_exit_with_three(here: Path, tmp_path: Path) -> None:
     assert run(*audit, "--max-gap", "0.9", "--gap-metric", "nonsense").exit_code == 2
     for nonsense in ("nan", "-1", "5"):
         assert run(*audit, "--max-gap", nonsense).exit_code == 2
+
+
+def test_choices_are_taken_with_hyphens_or_underscores() -> None:
+    choice = Named(("two-headed", "penalized"))
+    assert {choice.convert(name, None, None) for name in ("two-headed", "two_headed")} == {"two-headed"}
+    with pytest.raises(click.BadParameter, match="two-headed"):
+        choice.convert("three_headed", None, None)
 
 
 def no_split(text: str, column: int, value: str, rows: slice) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from torch import nn
 
 from fairheads.audit import audit
 from fairheads.compare import compare
-from fairheads.data import Dataset
+from fairheads.data import Dataset, RowRecord
 from fairheads.errors import InputError
-from fairheads.models import Bundle, save_bundle
+from fairheads.models import Bundle, opening, save_bundle
 from fairheads.planted import synthetic
 from fairheads.results import AuditReport
 
@@ -284,6 +285,28 @@ def test_a_report_of_another_model_or_of_other_rows_is_kept_unless_told(tmp_path
     assert "is no report of an audit" in run("audit", *other, *CSV, *quick).stderr
 
 
+def test_the_model_is_opened_and_the_rows_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    hashed: list[Any] = []
+
+    def counting(what: list[Any], do: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*given: Any) -> Any:
+            what.append(given)
+            return do(*given)
+
+        return counted
+
+    monkeypatch.setattr("fairheads.models.opening._file", counting(opened, opening._file))
+    monkeypatch.setattr(RowRecord, "of", counting(hashed, RowRecord.of))
+    words = ["audit", *NET, *CSV, "--no-details", "--out", str(tmp_path), "--list-flips", str(tmp_path / "flips.csv")]
+    for _ in range(2):  # the second one compares itself with the report of the first
+        opened.clear()
+        hashed.clear()
+        assert run(*words).exit_code == 0
+        assert (len(opened), len(hashed)) == (1, 1)
+    assert json.loads((tmp_path / "report.json").read_text())["model"]["name"] == "3.safetensors"
+
+
 def test_columns_go_in_in_the_order_that_scikit_learn_noted(here: Path, tmp_path: Path) -> None:
     skops = pytest.importorskip("skops.io", reason="needs the extra `integrations`")
     neural = pytest.importorskip("sklearn.neural_network")
@@ -314,7 +337,7 @@ def test_columns_go_in_in_the_order_that_scikit_learn_noted(here: Path, tmp_path
 @pytest.mark.slow
 def test_a_selftest_takes_weights_and_arrays(here: Path) -> None:
     twins = [word for seed in (5, 6, 7) for word in ("--twin", f"{seed}.safetensors")]
-    words = [*NET, "--data", "rows.npz", *twins, "--strength", "1", "--sample", "300", "--format", "json"]
+    words = [*NET, "--data", "rows.npz", *twins, "--strength", "1", "--intervention-rows", "300", "--format", "json"]
     done = run("selftest", *words)
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["twins"] == 3 and "auditing all 600 rows of rows.npz" in done.stderr

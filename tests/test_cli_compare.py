@@ -78,7 +78,7 @@ def test_a_report_of_other_models_or_rows_is_kept_unless_told(tmp_path: Path) ->
     out = ("--out", tmp_path)
     assert run("compare", "plain", "longer", *TABLE, *out).exit_code == 0
     first = (tmp_path / "compare.json").read_bytes()
-    assert run("compare", "plain", "longer", *TABLE, *out, "--gap-metric", "equalized_odds").exit_code == 0
+    assert run("compare", "plain", "longer", *TABLE, *out, "--gap-metric", "equalized-odds").exit_code == 0
     assert (tmp_path / "compare.json").read_bytes() != first, "the same models and rows"
     first = (tmp_path / "compare.json").read_bytes()
     for words, says in (
@@ -92,6 +92,12 @@ def test_a_report_of_other_models_or_rows_is_kept_unless_told(tmp_path: Path) ->
         assert (tmp_path / "compare.json").read_bytes() == first
     assert run("compare", "plain", "other", *TABLE, *out, "--overwrite").exit_code == 0
     assert ComparisonReport.load(tmp_path / "compare.json").models.keys() == {"plain", "other"}
+
+
+def test_a_gap_goes_by_the_name_of_its_metric_as_well() -> None:
+    named = compared("plain", "longer", *TABLE, "--gap-metric", "equal-opportunity")
+    assert named == compared("plain", "longer", *TABLE, "--gap-metric", "true_positive_rate")
+    assert named.front.gap_metric == "equal_opportunity_difference"
 
 
 def test_models_of_other_splits_are_compared_on_rows_held_out_from_both() -> None:

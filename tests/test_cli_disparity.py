@@ -178,6 +178,12 @@ def test_the_gap_is_a_gate(table: Path, tmp_path: Path) -> None:
     other = run(table, *QUICK, "--max-gap", "0.9", "--gap-metric", "true_positive_rate")
     assert other.exit_code == 0
     assert run(table, *QUICK, "--max-gap", "5", "--gap-metric", "error_ratio").exit_code == 0
+    odds = expected().criteria["equalized_odds"].difference
+    told = run(table, *QUICK, "--max-gap", "0.01", "--gap-metric", "equalized-odds")
+    assert told.exit_code == 3 and f"gap in equalized_odds {odds}, allowed 0.01" in told.stderr
+    two = ("--metric", "true-positive-rate,false_positive_rate")
+    assert run(table, *QUICK, *two, "--max-gap", "0.9", "--gap-metric", "equalized_odds").exit_code == 0
+    assert run(table, *QUICK, *two, "--max-gap", "0.9", "--gap-metric", "predictive_equality").exit_code == 0
 
 
 def test_one_group_meets_no_gate(tmp_path: Path) -> None:
@@ -305,7 +311,7 @@ def words_of(name: str, folder: Path) -> tuple[list[str | Path], int, str]:
             return [*usual, "--max-gap", "0.1", "--gap-metric", "f1"], 2, "`--gap-metric` must be one of"
         case "a gap that is not reported":
             words = [*usual, "--max-gap", "0.1", "--metric", "accuracy"]
-            return words, 2, "`--gap-metric` must be one of accuracy, got 'selection_rate'"
+            return words, 2, "`--gap-metric` must be one of accuracy, accuracy_equality, got 'demographic_parity'"
         case "a gap without its columns":
             words = [path, *LABELLED[:2], "--score", "score", "--max-gap", "0.1"]
             return words, 2, "`--gap-metric` must be one of mean_score"

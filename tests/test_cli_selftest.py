@@ -63,7 +63,7 @@ def test_it_counts_and_saves(here: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_twins_are_trained_by_the_recipe(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = ["--twins", "3", "--strength", "1", "--sample", "500", "--format", "json"]
+    words = ["--twins", "3", "--strength", "1", "--intervention-rows", "500", "--format", "json"]
     done = run("selftest", here / "net0", *table(here), *words)
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["schema"] == "fairheads/selftest/1"

@@ -11,12 +11,13 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from results_for_tests import HOSTILE, LONG, audit, disparity, incomparable
+from results_for_tests import HOSTILE, LONG, audit, disparity, full, incomparable
 from test_cli import run
 
 from fairheads.errors import ConfigError
 from fairheads.reports import Gate, check_refused, gap_gate, junit, verdict_gates
-from fairheads.results import Number, undefined
+from fairheads.results import CRITERIA, GAPS, Number, undefined
+from fairheads.twoheads.criteria import GAP_METRICS
 from fairheads_cli.main import fairheads
 
 
@@ -85,6 +86,19 @@ def test_the_upper_bound_of_the_gap_decides(most: float, met: bool) -> None:
     assert gate.met == met
     assert gate.name == f"gap in selection rate at most {most:g}"
     assert "0.050 [0.040, 0.060], between Male and Female" in gate.said
+
+
+def test_a_gap_goes_by_the_name_of_its_criterion_or_of_its_metric() -> None:
+    report = full()
+    for names in (
+        ("demographic_parity", "demographic-parity", "selection_rate", "selection-rate"),
+        ("equal_opportunity", "true_positive_rate"),
+        ("predictive_equality", "false_positive_rate"),
+    ):
+        assert {gap_gate(report, 0.1, name) for name in names} == {gap_gate(report, 0.1, names[-1])}
+    odds, rates = gap_gate(report, 0.1, "equalized_odds"), report.criteria["equalized_odds"]
+    assert odds.name == "gap in equalized odds at most 0.1" and str(rates.difference) in odds.said
+    assert set(GAPS) >= {*CRITERIA, *GAP_METRICS} and all(GAPS[name] == made for name, made in GAP_METRICS.items())
 
 
 def test_a_gap_that_cannot_be_estimated_is_not_met() -> None:

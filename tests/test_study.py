@@ -175,7 +175,7 @@ def test_worker_processes_measure_the_same(studied: tuple[Path, PaperReport], tm
 def test_the_command_runs_a_study(tmp_path: Path) -> None:
     out = tmp_path / "study"
     options = ["study", "paper", "--data", "adult", "--weights", "10", "--penalties", "squared", "--seeds", "2"]
-    options += ["--epochs", "1", "--sample", "500", "--jobs", "1", "--out", str(out)]
+    options += ["--epochs", "1", "--intervention-rows", "500", "--jobs", "1", "--out", str(out)]
     done = CliRunner().invoke(fairheads, options)
     assert done.exit_code == 0, done.output
     report = load(out / "paper.json")

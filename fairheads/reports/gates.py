@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from fairheads.errors import ConfigError
-from fairheads.results import MEANING, AuditReport, DisparityReport, PathwayReport
+from fairheads.results import GAPS, MEANING, AuditReport, DisparityReport, PathwayReport, gap_named
 from fairheads.results._pathway_text import effect_text, twins_text
 from fairheads.results._words import VERDICT_NAME, clip, printable, rate_name, sentence
 
@@ -83,18 +83,30 @@ def _verdict(pathway: PathwayReport) -> str:
 
 
 def gap_gate(report: DisparityReport, most: float, metric: str) -> Gate:
-    """A gate that is met where the upper bound of the gap in a metric is at most ``most``.
+    """A gate that is met where the upper bound of the gap is at most ``most``; ``metric`` is its name, as in `GAPS`.
 
     A gap that cannot be estimated does not meet it.
+
+    Raises
+    ------
+    KeyError
+        If the report has no such gap.
     """
-    gap = report.gaps[metric]
-    bound = gap.difference.value if gap.difference.high is None else gap.difference.high
-    between = f", between {clip(gap.highest, NAME)} and {clip(gap.lowest, NAME)}" if gap.highest else ""
+    made = GAPS.get(gap_named(metric), (metric,))
+    if len(made) == 1:
+        (metric,) = made
+        gap = report.gaps[metric]
+        difference, groups = gap.difference, (gap.highest, gap.lowest)
+    else:
+        metric = gap_named(metric)
+        difference, groups = report.criteria[metric].difference, ("", "")
+    bound = difference.value if difference.high is None else difference.high
+    between = f", between {clip(groups[0], NAME)} and {clip(groups[1], NAME)}" if groups[0] else ""
     return Gate(
         name=f"gap in {rate_name(metric)} at most {most:g}",
         met=bool(bound <= most),
-        short=f"gap in {metric} {gap.difference}, allowed {most:g}",
-        said=f"The gap in {rate_name(metric)} is {gap.difference}{between}; its upper bound may be {most:g}.",
+        short=f"gap in {metric} {difference}, allowed {most:g}",
+        said=f"The gap in {rate_name(metric)} is {difference}{between}; its upper bound may be {most:g}.",
     )
 
 

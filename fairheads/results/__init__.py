@@ -20,6 +20,7 @@ from fairheads.results.merge import (
 )
 from fairheads.results.metric import (
     CRITERIA,
+    GAPS,
     RATES,
     SCORES,
     CalibrationBin,
@@ -33,6 +34,7 @@ from fairheads.results.metric import (
     Group,
     Metric,
     Stratum,
+    gap_named,
 )
 from fairheads.results.number import Number, undefined
 from fairheads.results.paper import PaperClaim, PaperPoint, PaperReport, PaperRun
@@ -58,6 +60,7 @@ from fairheads.results.units import LayerUnits, Neutralisation, UnitEffect, Unit
 
 __all__ = [
     "CRITERIA",
+    "GAPS",
     "MEANING",
     "RATES",
     "SCORES",
@@ -127,6 +130,7 @@ __all__ = [
     "Verdict",
     "dominated",
     "front_of",
+    "gap_named",
     "json_schema",
     "json_text",
     "schema_of",

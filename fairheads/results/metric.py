@@ -41,6 +41,21 @@ CRITERIA: dict[str, tuple[str, ...]] = {
 }
 """Which metrics a criterion asks to be equal; where it names several, its gap is the largest of theirs."""
 
+GAPS: dict[str, tuple[str, ...]] = {**CRITERIA, "predictive_equality": ("false_positive_rate",)}
+"""Names of gaps with the metrics that make them; any metric is a name of its own gap as well."""
+
+
+def gap_named(text: str) -> str:
+    """The name in `GAPS` of what is called so, by hyphens or by the one metric that makes it; other names as they are.
+
+    Examples
+    --------
+    >>> gap_named("equal-opportunity"), gap_named("selection_rate"), gap_named("auc")
+    ('equal_opportunity', 'demographic_parity', 'auc')
+    """
+    name = text.replace("-", "_")
+    return next((gap for gap, metrics in GAPS.items() if metrics == (name,)), name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
