@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from fairheads.data import Dataset, RowRecord
 from fairheads.errors import ConfigError, InputError
 from fairheads.metrics import disparity_report
-from fairheads.models import Bundle
+from fairheads.models import Bundle, load_bundle, save_bundle
 from fairheads.models.bundle import weights_digest
 from fairheads.nets import MLP, TwoHeadNet
 from fairheads.results import MergeReport, schema_of
@@ -116,6 +117,11 @@ def test_the_front_holds_the_merges_that_were_chosen_and_only_rises(made: tuple[
     for rule in (report.chosen, report.rules["point"], report.alone):
         gap, accuracy = abs(rule.validation.gap.value), rule.validation.accuracy.value
         assert max(a for g, a in points if g <= gap + 1e-12) >= accuracy - 1e-12
+
+
+def test_the_record_of_a_merge_is_read_as_it_was_saved(made: tuple[Merge, Dataset, Dataset], tmp_path: Path) -> None:
+    saved = Bundle(net=MLP(3), merge=made[0].bundle.merge)
+    assert load_bundle(save_bundle(saved, tmp_path / "merged")).merge == saved.merge
 
 
 def test_what_the_merge_rests_on_goes_with_the_model(made: tuple[Merge, Dataset, Dataset]) -> None:

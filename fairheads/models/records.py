@@ -41,7 +41,8 @@ def vetted(record: Any, what: str) -> dict[str, Any]:
     split = record.get("split")
     if split is not None and not (0 <= split["test"] < 1 and 0 <= split["validation"] < 1 and split["seed"] >= 0):
         raise InputError(f"'split' of its {what} record has shares that are none")
-    if not isinstance(record.get("objective", {}), dict):
+    # Of a training it is the objective with its settings, of a merge the name of what was made best.
+    if "objective" in record and not isinstance(record["objective"], str if what == "merge" else dict):
         raise InputError(f"'objective' of its {what} record is none")
     shares = record.get("shares", {})
     for share in shares.values() if isinstance(shares, dict) else [shares]:
