@@ -1,4 +1,4 @@
-"""A seeded minute of changed files of models: each is refused in a line or gives a network, and nothing else happens.
+"""A seeded minute of changed models, folders and tables: each is refused in a line or read, and nothing else happens.
 
 `make fuzz` looks for longer. Findings are mended and become files of tests/hostile_for_tests.py.
 """
@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from folders_for_tests import LINK, MAGIC, NAMES, laid, packed, unpacked
 from mutations_for_tests import Mutator
 
 sys.path.append(str(Path(__file__).parent / "studies"))
@@ -43,7 +44,7 @@ folder, marker = Path(sys.argv[1]), Path(sys.argv[2])
 watch = Watch(folder / "files", str(marker))
 
 def told(path):
-    raise InputError("two\\nlines of an error that is no clear one")
+    raise InputError("an error that goes on and on " * 99)
 
 def ends(path):
     while True:
@@ -78,6 +79,21 @@ def test_the_watch_sees_what_it_is_there_for(tmp_path: Path) -> None:
     wanted = ["pickle.find_class", "open", "None", "compile", "subprocess.Popen", "socket", "IndexError", "MemoryError"]
     for line, word in zip(said, [*wanted, "no clear line", "takes more than"], strict=True):
         assert word in line
+
+
+def test_a_folder_is_changed_and_laid_as_what_it_is(tmp_path: Path) -> None:
+    whole = {b"config.json": b'{"format": 1}', b"deep/er/\xff": b"content", b"away": LINK + b"/etc/passwd"}
+    assert unpacked(packed(whole)) == whole
+    assert laid(packed(whole), tmp_path / "folder"), "a link leads out of it"
+    assert (tmp_path / "folder" / "config.json").read_bytes() == b'{"format": 1}'
+    assert (tmp_path / "folder" / "away").is_symlink()
+    beyond = {b"../beside": b"x", b"/tmp/beside": b"x", b"inside": LINK + b"config.json", b"config.json": b"{}"}
+    assert not laid(packed(beyond), tmp_path / "folder")
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["config.json", "inside"]
+    mutator = Mutator(0, [b"pool"], ["word"])
+    made = [mutator.changed(packed(whole)) for _ in range(300)]
+    assert sum(content.startswith(MAGIC) and content != packed(whole) for content in made) > 150
+    assert {name for content in made if content.startswith(MAGIC) for name in unpacked(content)} > set(NAMES)
 
 
 def test_changes_are_repeatable_and_keep_what_holds_files_together() -> None:
