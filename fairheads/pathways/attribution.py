@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,14 +114,21 @@ def _summed(shift: Moves, gradient: Moves) -> Floats:
     return np.asarray(np.einsum("nu,nu->n", shift, gradient, dtype=np.float64))
 
 
-def _mean_gradient(network: Network, sample: Sample, layer: str, shift: Moves, rows: Ints, nodes: int) -> Moves:
+@lru_cache(maxsize=16)
+def gauss_legendre(nodes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Places between 0 and 1 and weights, which add up to 1, of Gauss and Legendre's rule."""
     places, weights = np.polynomial.legendre.leggauss(nodes)
+    return tuple(((places + 1) / 2).tolist()), tuple((weights / 2).tolist())
+
+
+def _mean_gradient(network: Network, sample: Sample, layer: str, shift: Moves, rows: Ints, nodes: int) -> Moves:
+    places, weights = gauss_legendre(nodes)
     found, start = [], 0
     for batch in blocks(taken(sample, rows)):
         part = shift[rows[start : start + len(batch)]]
         total = np.zeros(part.shape)
-        for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
-            total += weight * network.gradient(batch.inputs, layer, np.float32(place) * part)[1]
+        for place, weight in zip(places, weights, strict=True):
+            total += np.float64(weight) * network.gradient(batch.inputs, layer, np.float32(place) * part)[1]
         found.append(total.astype(np.float32))
         start += len(batch)
     return np.concatenate(found)
