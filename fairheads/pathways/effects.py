@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
 from fairheads.metrics import stratified_difference
-from fairheads.pathways.fits import Fits, LayerData
+from fairheads.pathways.fits import Fits, FoldFit, LayerData
 from fairheads.pathways.sample import Mask, Sample, shifted_scores
 
 Floats = NDArray[np.float64]
@@ -35,11 +36,8 @@ class Placed:
     @classmethod
     def of(cls, sample: Sample, layer: LayerData, fits: Fits) -> Placed:
         merit, which, covered = np.zeros(len(sample)), np.zeros(len(sample), np.int64), np.zeros(len(sample), bool)
-        for fold, fit in enumerate(fits):
-            rows = sample.fold == fold
-            merit[rows] = layer.z[rows] @ fit.merit.astype(np.float32)
-            which[rows] = np.searchsorted(fit.edges, merit[rows])
-            covered[rows] = fit.enough[which[rows]]
+        for half, fit in zip(layer.halves, fits, strict=True):
+            merit[half.rows], which[half.rows], covered[half.rows] = half.placed(fit)
         return cls(merit, which, covered)
 
 
@@ -50,11 +48,30 @@ def merit_of(sample: Sample, layer: LayerData, fits: Fits) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """What to add to each row's activation, (n, units): for the swap and for the erasure; and where the rows lie."""
+    """What to add to each row's activation, (n, units): for the swap and for the erasure; and where the rows lie.
 
-    swap: Moves
-    erasure: Moves
+    Cross-fitted: every row is moved by what the other fold says. Moves are made where they are asked for.
+    """
+
+    sample: Sample
+    layer: LayerData
+    fits: Fits
     placed: Placed
+
+    @cached_property
+    def swap(self) -> Moves:
+        ways = np.stack([[fit.contrast, -fit.contrast] for fit in self.fits]).astype(np.float32)
+        moves: Moves = ways[self.sample.fold, self.sample.member.astype(np.int64), self.placed.bin]
+        return moves
+
+    @cached_property
+    def erasure(self) -> Moves:
+        moves = np.zeros(self.layer.h.shape, np.float32)
+        for half, fit in zip(self.layer.halves, self.fits, strict=True):
+            if fit.strength > FAINT:
+                internal_group = (half.h - fit.mean) @ fit.reading / fit.strength
+                moves[half.rows] = np.outer(-internal_group, fit.cross)
+        return moves
 
     @property
     def merit(self) -> Floats:
@@ -67,14 +84,7 @@ class Shifts:
 
 def shifts(sample: Sample, layer: LayerData, fits: Fits) -> Shifts:
     """Cross-fitted shifts: every row is moved by what the other fold says."""
-    placed = Placed.of(sample, layer, fits)
-    swap, erasure = np.zeros(layer.h.shape, np.float32), np.zeros(layer.h.shape, np.float32)
-    for fold, fit in enumerate(fits):
-        rows = sample.fold == fold
-        swap[rows] = fit.contrast[placed.bin[rows]] * _toward(sample.member[rows])[:, None]
-        if fit.strength > FAINT:
-            erasure[rows] = -np.outer((layer.h[rows] - fit.mean) @ fit.reading / fit.strength, fit.cross)
-    return Shifts(swap, erasure, placed)
+    return Shifts(sample, layer, fits, Placed.of(sample, layer, fits))
 
 
 def _toward(member: Mask) -> Floats:
@@ -82,19 +92,41 @@ def _toward(member: Mask) -> Floats:
     return np.where(member, -1.0, 1.0)
 
 
-def along(
-    sample: Sample, layer: LayerData, fits: Fits, placed: Placed, swap: Moves, erasure: Moves
-) -> tuple[Floats, Floats]:
-    """The shifts' products (n,) with gradients of the score (n, units), without making the shifts."""
-    by_swap, by_erasure = np.zeros(len(sample)), np.zeros(len(sample))
-    for fold, fit in enumerate(fits):
-        rows = np.flatnonzero(sample.fold == fold)
-        in_bins = swap[rows] @ fit.contrast.T.astype(np.float32)
-        by_swap[rows] = in_bins[np.arange(len(rows)), placed.bin[rows]] * _toward(sample.member[rows])
-        if fit.strength > FAINT:
-            internal_group = (layer.h[rows] @ fit.reading.astype(np.float32) - fit.mean @ fit.reading) / fit.strength
-            by_erasure[rows] = -internal_group * (erasure[rows] @ fit.cross.astype(np.float32))
-    return by_swap, by_erasure
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Gradients of the score (n, units) where the swap and where the erasure have moved the rows, half by half."""
+
+    sample: Sample
+    layer: LayerData
+    swap: tuple[Moves, Moves]
+    erasure: tuple[Moves, Moves]
+    _known: dict[FoldFit, tuple[Floats, Floats]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sample: Sample, layer: LayerData, swap: Moves, erasure: Moves) -> Slopes:
+        first, second = (half.rows for half in layer.halves)
+        return cls(sample, layer, (swap[first], swap[second]), (erasure[first], erasure[second]))
+
+    def along(self, fits: Fits) -> tuple[Floats, Floats]:
+        """The products (n,) of the gradients with the swap and with the erasure by these fits, without making the
+        moves; worked out once a fit, for replicates share them."""
+        by_swap, by_erasure = np.zeros(len(self.sample)), np.zeros(len(self.sample))
+        for fold, fit in enumerate(fits):
+            if fit not in self._known:
+                self._known[fit] = self._along(fold, fit)
+            rows = self.layer.halves[fold].rows
+            by_swap[rows], by_erasure[rows] = self._known[fit]
+        return by_swap, by_erasure
+
+    def _along(self, fold: int, fit: FoldFit) -> tuple[Floats, Floats]:
+        half = self.layer.halves[fold]
+        in_bins = self.swap[fold] @ fit.contrast.T.astype(np.float32)
+        which = half.placed(fit)[1]
+        by_swap = in_bins[np.arange(len(which)), which] * _toward(self.sample.member[half.rows])
+        if fit.strength <= FAINT:
+            return by_swap, np.zeros(len(which))
+        internal_group = (half.h @ fit.reading.astype(np.float32) - fit.mean @ fit.reading) / fit.strength
+        return by_swap, -internal_group * (self.erasure[fold] @ fit.cross.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +26,41 @@ RANK_TOLERANCE = 1e-6
 """Directions with less than this share of the largest variance count as absent when a layer is whitened."""
 
 
+Ints = NDArray[np.int64]
+Places = tuple[Floats, Ints, Mask]
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """The rows of one fold: their numbers, and their activations ``h`` and ``z`` as those of the layer."""
+
+    rows: Ints
+    h: NDArray[np.float32]
+    z: NDArray[np.float32]
+    _placed: dict[FoldFit, Places] = field(default_factory=dict)
+
+    def placed(self, fit: FoldFit) -> Places:
+        """By what a fit says: merit, merit bin, and whether that bin has rows of both groups; worked out once a fit."""
+        if fit not in self._placed:
+            merit = (self.z @ fit.merit.astype(np.float32)).astype(np.float64)
+            which = np.searchsorted(fit.edges, merit)
+            self._placed[fit] = merit, which, fit.enough[which]
+        return self._placed[fit]
+
+
 @dataclass(frozen=True, eq=False)
 class LayerData:
     """Activations of one layer, raw ``h`` and standardised ``z`` (live units and a column of 1), and their moments.
 
     The columns of the moments, one for each jackknife block, are the units, then label, membership and a shuffled
-    membership (the control).
+    membership (the control). ``fold`` is that of each row.
     """
 
     name: str
     h: NDArray[np.float32]
     z: NDArray[np.float32]
     moments: tuple[Moments, ...]
+    fold: Ints
 
     @property
     def units(self) -> int:
@@ -49,7 +73,13 @@ class LayerData:
         sd = rows[:, : h.shape[1]].std(0)
         live = sd > LIVE * max(sd.max(initial=0.0), 1e-30)
         z = (rows[:, : h.shape[1]][:, live] - rows[:, : h.shape[1]][:, live].mean(0)) / sd[live]
-        return cls(name, h, np.column_stack([z, np.ones(len(h))]).astype(np.float32), moments)
+        return cls(name, h, np.column_stack([z, np.ones(len(h))]).astype(np.float32), moments, sample.fold)
+
+    @cached_property
+    def halves(self) -> tuple[Half, Half]:
+        """The rows of fold 0, and those of fold 1."""
+        first, second = (np.flatnonzero(self.fold == fold) for fold in (0, 1))
+        return Half(first, self.h[first], self.z[first]), Half(second, self.h[second], self.z[second])
 
     def fit(self, fold: int, left_out: int | None) -> Moments:
         """Moments of the rows that fits FOR ``fold`` use: the other fold, less the block left out."""
@@ -114,9 +144,9 @@ def _fold_fit(
 
 def _fits_for(sample: Sample, layer: LayerData, fold: int, *, every: bool) -> Iterator[FoldFit]:
     """What is fitted FOR ``fold`` on the other one: on all of it, then, if ``every``, without each of its blocks."""
-    rows = np.flatnonzero(sample.fold != fold)
-    block = sample.block[rows]
-    z, y = layer.z[rows], sample.y[rows]
+    half = layer.halves[1 - fold]
+    rows, z = half.rows, half.z
+    block, y = sample.block[rows], sample.y[rows]
     merit = logistic(z, y)
     fitted: list[tuple[int | None, Floats]] = [(None, merit)]
     if every:

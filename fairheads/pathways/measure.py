@@ -16,7 +16,7 @@ from fairheads.pathways.effects import (
     Placed,
     PointEffects,
     Shifts,
-    along,
+    Slopes,
     decision_gap,
     effects_of,
     merit_of,
@@ -24,7 +24,7 @@ from fairheads.pathways.effects import (
 )
 from fairheads.pathways.fits import BINS, Fits, LayerData, every_fit
 from fairheads.pathways.pair import Pair, at_most
-from fairheads.pathways.probes import ProbeAucs, probe_aucs, readable_after_shift, score_auc_within_groups
+from fairheads.pathways.probes import ProbeAucs, Probes, readable_after_shift, score_auc_within_groups
 from fairheads.pathways.response import has_gradients, response_near, shifted_gradients
 from fairheads.pathways.sample import JACKKNIFE_BLOCKS, Mask, Sample, collect, scores, shifted_scores
 from fairheads.results import MeritCurve
@@ -156,14 +156,12 @@ def _by_gradients(
     network: Network, sample: Sample, layer: LayerData, fits: Sequence[Fits], full: Shifts
 ) -> list[Scored]:
     at = [shifted_gradients(network, sample, layer.name, by) for by in (full.swap, full.erasure)]
-    slopes = at[0][1], at[1][1]
-    start = along(sample, layer, fits[0], full.placed, *slopes)
+    slopes = Slopes.of(sample, layer, at[0][1], at[1][1])
+    start = slopes.along(fits[0])
     scored: list[Scored] = [(full.placed, at[0][0], at[1][0])]
     for fit in fits[1:]:
-        placed = Placed.of(sample, layer, fit)
-        there = along(sample, layer, fit, placed, *slopes)
-        swapped, erased = (score + b - a for (score, _), a, b in zip(at, start, there, strict=True))
-        scored.append((placed, swapped, erased))
+        swapped, erased = (score + b - a for (score, _), a, b in zip(at, start, slopes.along(fit), strict=True))
+        scored.append((Placed.of(sample, layer, fit), swapped, erased))
     return scored
 
 
@@ -178,10 +176,10 @@ def measure_layer(network: Network, sample: Sample, name: str, control: Mask, si
     layer = LayerData.of(sample, name, sample.activations[name], control)
     refitted = refitted_effects(network, sample, layer)
     (effects, *others), made = refitted.effects, refitted.full
-    point = _point(effects, probe_aucs(sample, layer, control), sample.without(None), sign)
+    probes = Probes(sample, layer, control)
+    point = _point(effects, probes.aucs(), sample.without(None), sign)
     replicates = [
-        _point(other, probe_aucs(sample, layer, control, left_out), sample.without(left_out), sign)
-        for left_out, other in enumerate(others)
+        _point(other, probes.aucs(left_out), sample.without(left_out), sign) for left_out, other in enumerate(others)
     ]
     group_before, merit_before = readable_after_shift(sample, layer.h, made.merit)
     group_after, merit_after = readable_after_shift(sample, layer.h + made.erasure, made.merit)
@@ -231,7 +229,7 @@ def measure_inputs(sample: Sample, control: Mask, sign: int) -> InputMeasure | N
         within.append(score_auc_within_groups(merit[keep], sample.y[keep], member))
         difference, _ = stratified_difference(base, member, merit[keep], bins=FINE_BINS)
         at_merit.append(-sign * difference / (float(base.std()) or float("nan")))
-    return InputMeasure(probe_aucs(sample, layer, control), np.array(within), np.array(at_merit))
+    return InputMeasure(Probes(sample, layer, control).aucs(), np.array(within), np.array(at_merit))
 
 
 def within_group_aucs(score: Floats, sample: Sample) -> Floats:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.metrics import auc, auc_within, merit_bins
+from fairheads.metrics.auc import averaged_auc
 from fairheads.pathways.fits import BINS, LayerData
 from fairheads.pathways.readout import expected_membership, readout
 from fairheads.pathways.sample import Mask, Sample
@@ -25,24 +26,32 @@ class ProbeAucs:
     control: float
 
 
-def crossfitted(sample: Sample, layer: LayerData, target: int, left_out: int | None = None) -> Floats:
-    """Linear readout of a target (0 label, 1 membership, 2 control) of every row, fitted on the other fold."""
-    out = np.zeros(len(sample))
-    for fold in (0, 1):
-        moments = layer.fit(fold, left_out)
-        rows = sample.fold == fold
-        out[rows] = readout(moments, layer.units, target)(layer.h[rows])
-    return out
+class Probes:
+    """Linear readouts of the label, of membership and of the control at a layer, each row read by the other fold."""
 
+    def __init__(self, sample: Sample, layer: LayerData, control: Mask) -> None:
+        self._sample, self._layer = sample, layer
+        truths = (sample.y.astype(bool), sample.member, control)
+        self._truths = [[truth[half.rows] for half in layer.halves] for truth in truths]
+        self._known: dict[tuple[int, int | None], list[Floats]] = {}
 
-def probe_aucs(sample: Sample, layer: LayerData, control: Mask, left_out: int | None = None) -> ProbeAucs:
-    """AUC of each cross-fitted readout inside its fold, averaged over folds."""
-    keep = sample.without(left_out)
-    values = []
-    for target, truth in enumerate((sample.y, sample.member, control)):
-        read = crossfitted(sample, layer, target, left_out)
-        values.append(auc_within(truth[keep], read[keep], sample.fold[keep]))
-    return ProbeAucs(*values)
+    def aucs(self, left_out: int | None = None) -> ProbeAucs:
+        """AUC of each readout inside its fold, averaged over folds; of the rows outside a jackknife block."""
+        keep = [self._sample.without(left_out)[half.rows] for half in self._layer.halves]
+        values = []
+        for target, truths in enumerate(self._truths):
+            read = [self._read(fold, left_out)[target] for fold in (0, 1)]
+            values.append(averaged_auc([(t[k], r[k]) for t, r, k in zip(truths, read, keep, strict=True)]))
+        return ProbeAucs(*values)
+
+    def _read(self, fold: int, left_out: int | None) -> list[Floats]:
+        """What the readouts say of the rows of a fold: a block in that fold was no part of what they were fitted on."""
+        left_out = None if left_out is None or left_out % 2 == fold else left_out
+        if (fold, left_out) not in self._known:
+            moments, half = self._layer.fit(fold, left_out), self._layer.halves[fold]
+            read = [readout(moments, self._layer.units, target)(half.h) for target in range(3)]
+            self._known[fold, left_out] = read
+        return self._known[fold, left_out]
 
 
 def readable_after_shift(sample: Sample, h: NDArray[np.float32], merit: Floats) -> tuple[float, float]:

@@ -131,7 +131,7 @@ def _derivatives(z: NDArray[np.float32], y: NDArray[np.int64], eta: Floats) -> t
 
 def bin_edges(score: Floats, bins: int) -> Floats:
     """Inner edges of ``bins`` bins of equal count."""
-    return np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.quantile(np.sort(score), np.linspace(0, 1, bins + 1)[1:-1])
 
 
 @dataclass(frozen=True, eq=False)

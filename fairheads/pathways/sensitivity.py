@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.pathways.effects import point_effects
+from fairheads.pathways.effects import effects_of, shifts
 from fairheads.pathways.fits import LayerData, fits_of
 from fairheads.pathways.measure import turned
-from fairheads.pathways.sample import Mask, Sample
+from fairheads.pathways.sample import Mask, Sample, shifted_scores
 from fairheads.results import LabelBias, Number, PathwayReport, undefined
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -48,7 +48,10 @@ def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: in
     data = LayerData.of(sample, effect.layer, sample.activations[effect.layer], sample.member)
     for share in SHARES:
         relabelled = sample.with_labels(thinned(sample.y, among, share, seed))
-        value = turned(point_effects(network, relabelled, data, fits_of(relabelled, data)), report.orientation)[kind]
+        made = shifts(relabelled, data, fits_of(relabelled, data))
+        after = shifted_scores(network, relabelled, data.name, made.swap if kind == 0 else made.erasure)
+        effects = effects_of(relabelled, made.placed, after, after)  # of which one kind alone is asked for
+        value = turned(effects, report.orientation)[kind]
         beyond = (value if creates else direction * value) > effect.margin
         if beyond == creates:
             return LabelBias(group=group, share=Number(value=share, n=n), creates=creates)
