@@ -2,9 +2,10 @@
 
 from fairheads.reports.comparison import comparison_page
 from fairheads.reports.gates import Gate, check_refused, gap_gate, junit, verdict_gates
-from fairheads.reports.pages import FORMATS, Report, load, render
+from fairheads.reports.pages import FORMATS, load, render
 from fairheads.reports.replaced import refuse_other
 from fairheads.results._saving import save_texts
+from fairheads.results.shown import Report
 
 __all__ = [
     "FORMATS",
