@@ -321,6 +321,10 @@ def test_columns_go_in_in_the_order_that_scikit_learn_noted(here: Path, tmp_path
         words = ["--data", str(tmp_path / source), "--label", "hired", "--group", "side"]
         report = report_of(str(tmp_path / "net.skops"), *words)
         assert report["disparity"]["metrics"]["accuracy"]["overall"]["value"] == pytest.approx(right)
+        done = run("compare", str(tmp_path / "net.skops"), "net.pt2", *words, "--format", "json")
+        assert done.exit_code == 0, done.stderr
+        point, _ = json.loads(done.stdout)["front"]["points"]
+        assert point["accuracy"]["value"] == pytest.approx(right)
         missing = run("audit", tmp_path / "net.skops", *words, "--drop", "c0,c3")
         assert missing.exit_code == 1 and "the model was fitted on the columns c0, c1" in missing.stderr
         assert "in this order; " in missing.stderr and "lacks 'c0', 'c3'." in missing.stderr
