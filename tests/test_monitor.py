@@ -672,8 +672,8 @@ def test_the_figure_shows_four_curves_of_the_group_with_the_largest_effect() -> 
     assert np.asarray(effect)[:3].tolist() == [r.groups[1].effect.value for r in monitor.history[:3]]
     assert np.isnan(np.asarray(effect)[3])
     (name,) = (text for text in ax.texts if "margin" in text.get_text())
-    away = [abs(r.groups[1].effect.value - monitor.margin) for r in monitor.history[:3]]
-    assert name.get_ha() == ("left" if away[0] > away[-1] else "right")
+    first, last = (monitor.history[i].groups[1].effect for i in (0, 2))
+    assert first.low < last.low and (name.get_ha() == "left") == (first.high < monitor.margin)
     ax.figure.canvas.draw()
     assert "B against A" in (monitor.plot("B", ax=ax).get_title(), ax.get_title(loc="left"))
     with pytest.raises(ConfigError, match="`group`"):

@@ -37,7 +37,7 @@ def plot(history: Sequence[Reading], group: str | None, margin: float | None, ax
         _curves(ax, steps, readings)
         if margin is not None:
             ax.axhline(margin, color=PALETTE[0], linewidth=0.9, linestyle=":", zorder=1)
-            _name_margin(ax, margin, [g.effect.value for g in readings])
+            _name_margin(ax, margin, [g.effect for g in readings])
         ax.axhline(0, color=SOFT, linewidth=0.6, zorder=0)
         ax.set_title(f"{clip(name, 30)} against {clip(readings[0].reference, 30)}", parse_math=False)
         ax.set_xlabel("step")
@@ -60,10 +60,11 @@ def _chosen(history: Sequence[Reading], group: str | None) -> str:
     return names[0]
 
 
-def _name_margin(ax: Axes, margin: float, effects: list[float]) -> None:
-    """At that end of the margin's line from which the effect lies farther."""
-    away = [abs(value - margin) for value in effects if math.isfinite(value)]
-    left = bool(away) and away[0] > away[-1]
+def _name_margin(ax: Axes, margin: float, effects: list[Number]) -> None:
+    """Above the margin's line, at that end where the effect leaves more room."""
+    known = [n for n in effects if math.isfinite(n.value)]
+    some = max(1, 2 * len(known) // 5)
+    left = _room(known[:some], margin) > _room(known[-some:], margin)
     ax.annotate(
         f"margin of the effect, {margin:g}",
         (0 if left else 1, margin),
@@ -74,6 +75,12 @@ def _name_margin(ax: Axes, margin: float, effects: list[float]) -> None:
         fontsize=8.5,
         color=PALETTE[0],
     )
+
+
+def _room(effects: list[Number], margin: float) -> float:
+    """How far above the margin the lowest of their intervals begins, of those that reach over it."""
+    ends = [(n.value if n.low is None else n.low, n.value if n.high is None else n.high) for n in effects]
+    return min((low - margin for low, high in ends if high > margin), default=math.inf)
 
 
 def _curves(ax: Axes, steps: list[int], readings: list[GroupReading]) -> None:
