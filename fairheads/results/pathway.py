@@ -62,8 +62,8 @@ MEANING: dict[str, str] = {
         "the interventions look like aligned use of the group, but without matched twins this is not established"
     ),
     "neutral": (
-        "the effects of the internal group estimate lie within their margins, of none or of what the unconstrained twins"
-        " show"
+        "the effects of the internal group estimate lie within their margins, of none or of what the unconstrained"
+        " twins show"
     ),
     "inconclusive": "the evidence decides neither way",
     "not_testable": "the question cannot be put to this network on these data",
