@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.pathways.effects import merit_of
-from fairheads.pathways.fits import BINS, Fits, LayerData
+from fairheads.pathways.fits import BINS, Fits, FoldFit, LayerData
 from fairheads.pathways.readout import BinMeans
 from fairheads.pathways.response import has_gradients, response_near, shifted_gradients
 from fairheads.pathways.sample import Mask, Sample
@@ -128,26 +127,47 @@ class _Contributions:
         return contribution_shares(self.values[rows], member[rows])
 
 
-def _taken(
-    sample: Sample, layer: LayerData, fits: Fits, contribution: _Contributions, left_out: int | None = None
-) -> _Taken:
+_Found = tuple[Chosen, Mask, tuple[Moves, Moves]]
+"""What is taken away in one half of the rows: the units of both groups, the rows that are moved, and by how much (rows
+of the half, chosen units)."""
+
+
+def _found(
+    sample: Sample, layer: LayerData, fold: int, fit: FoldFit, contribution: _Contributions, left_out: int | None
+) -> _Found:
     """Units and their means are those of one fold, the rows that are moved those of the other."""
-    merit, covered = merit_of(sample, layer, fits), np.zeros(len(sample), bool)
-    moves = (np.zeros_like(layer.h), np.zeros_like(layer.h))
-    chosen: list[Chosen] = []
-    for fold, fit in enumerate(fits):
-        fitted, rows = (sample.fold != fold) & sample.without(left_out), sample.fold == fold
-        score = layer.z[fitted] @ fit.merit.astype(np.float32)
-        means = BinMeans.of(layer.h[fitted], np.searchsorted(fit.edges, score), sample.member[fitted], BINS)
-        common = (means.sums / np.maximum(means.counts, 1)[:, :, None]).mean(1)
-        which = np.searchsorted(fit.edges, merit[rows])
-        covered[rows] = fit.enough[which]
-        shares = contribution.shares(sample.member, fitted)
-        chosen.append((most_tilted(shares, 0), most_tilted(shares, 1)))
-        for move, units in zip(moves, chosen[-1], strict=True):
-            here = np.ix_(rows, units)
-            move[here] = np.where(covered[rows, None], common[which][:, units] - layer.h[here], 0)
-    return _Taken(moves, covered, (chosen[0], chosen[1]))
+    half, fitted = layer.halves[fold], np.flatnonzero((sample.fold != fold) & sample.without(left_out))
+    score = layer.z[fitted] @ fit.merit.astype(np.float32)
+    means = BinMeans.of(layer.h[fitted], np.searchsorted(fit.edges, score), sample.member[fitted], BINS)
+    common = (means.sums / np.maximum(means.counts, 1)[:, :, None]).mean(1)
+    _, which, covered = half.placed(fit)
+    shares = contribution.shares(sample.member, sample.without(left_out) & (sample.fold != fold))
+    chosen = most_tilted(shares, 0), most_tilted(shares, 1)
+    first, second = (
+        np.where(covered[:, None], common[:, units][which] - half.h[:, units], 0).astype(np.float32) for units in chosen
+    )
+    return chosen, covered, (first, second)
+
+
+def _taken(
+    sample: Sample,
+    layer: LayerData,
+    fits: Fits,
+    contribution: _Contributions,
+    known: dict[FoldFit, _Found],
+    left_out: int | None = None,
+) -> _Taken:
+    """Both halves together; what the full fit says is kept in ``known``, for replicates share the half that they leave
+    alone."""
+    made = [known.get(fit) or _found(sample, layer, fold, fit, contribution, left_out) for fold, fit in enumerate(fits)]
+    if left_out is None:
+        known |= dict(zip(fits, made, strict=True))
+    covered, moves = np.zeros(len(sample), bool), (np.zeros_like(layer.h), np.zeros_like(layer.h))
+    for half, (chosen, here, by) in zip(layer.halves, made, strict=True):
+        covered[half.rows] = here
+        for move, units, values in zip(moves, chosen, by, strict=True):
+            move[np.ix_(half.rows, units)] = values
+    return _Taken(moves, covered, (made[0][0], made[1][0]))
 
 
 def lost_variance(sample: Sample, after: Floats, rows: Mask) -> Floats:
@@ -187,7 +207,8 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
     Replicates choose the units and fit their means anew and follow the response's derivative, as those of the swap do.
     """
     contribution = _Contributions.of(network, sample, layer)
-    full = _taken(sample, layer, refits[0], contribution)
+    known: dict[FoldFit, _Found] = {}
+    full = _taken(sample, layer, refits[0], contribution, known)
     responses = [response_near(network, sample, layer.name, move) for move in full.moves]
 
     def measured(taken: _Taken, left_out: int | None) -> Floats:
@@ -197,7 +218,7 @@ def route_layer(network: Network, sample: Sample, layer: LayerData, refits: Sequ
         )
 
     replicates = [
-        dissociation(measured(_taken(sample, layer, fits, contribution, left_out), left_out))
+        dissociation(measured(_taken(sample, layer, fits, contribution, known, left_out), left_out))
         for left_out, fits in enumerate(refits[1:])
     ]
     shares = contribution.shares(sample.member, sample.without(None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from fairheads.twoheads.criteria import Criteria
 from fairheads.twoheads.heads import Heads
@@ -75,6 +75,8 @@ class Relaxed:
         return slopes, float(x[m - 1] * self.scale - slopes @ self.centre)
 
     def _minimised(self, x: Floats, limit: float) -> Floats:
+        from scipy import optimize  # a fifth of a second to load, and few commands search
+
         m = self.columns.shape[1]
         rates = self._at(x)[0][1 : 1 + self._rates].reshape(len(self.criteria.rates), -1)
         start = np.append(x[:m], np.clip(rates.mean(1) - limit / 2, 0.0, 1.0))
