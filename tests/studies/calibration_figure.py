@@ -20,6 +20,14 @@ COLOURS = {
     "compensating_head": "#1f5f99",
 }
 TRUTHS = ("no head", "aligned", "suppression", "head", "routed")
+KINDS = {"table": "tables", "image": "images", "tokens": "texts"}
+
+WIDTH = 8.3
+"""Of the figure in inches: README shows it at some 100 pixels an inch."""
+
+SMALL = 8
+"""Size of type, in points."""
+
 FEWEST = 5
 """Data sets from which on a point of a line is drawn."""
 
@@ -30,7 +38,7 @@ Table = dict[str, Any]
 
 def draw(result: Table, file: Path) -> None:
     """Write the figure of the tables, as many panels as there are results for; none where no kind of data was run."""
-    kinds = [kind for kind in ("table", "image", "tokens") if kind in result]
+    kinds = [kind for kind in KINDS if kind in result]
     if not kinds:
         return
     enough = {name: bench for name, bench in result.items() if name != "alpha" and bench["data sets"] >= FEWEST}
@@ -42,19 +50,20 @@ def draw(result: Table, file: Path) -> None:
     if "table" in result:
         lines[0][1][6000.0] = lines[1][1][1.0] = lines[2][1][0.6] = result["table"]
     panels = [(title, points) for title, points in lines if len(points) > 2]
-    figure = Figure(figsize=(3.2 * len(kinds) + 1.4 + 3.6 * bool(panels), 8.4), layout="constrained")
-    grid = figure.add_gridspec(
-        max(len(panels), 1), len(kinds) + bool(panels), width_ratios=[1] * len(kinds) + [1.3] * bool(panels)
-    )
+    figure = Figure(figsize=(WIDTH, 7.4 + 3.2 * bool(panels)), layout="constrained")
+    rows = figure.subfigures(1 + bool(panels), 1, height_ratios=[7.4] + [3.2] * bool(panels), squeeze=False)[:, 0]
     classes = classes_of([result[kind]["classes"] for kind in kinds])
-    for i, kind in enumerate(kinds):
-        _verdicts(figure.add_subplot(grid[:, i]), kind, result[kind], classes, named=i == 0)
-    for i, (title, points) in enumerate(panels):
-        _power(figure.add_subplot(grid[i, -1]), title, points)
+    for i, (kind, axes) in enumerate(zip(kinds, rows[0].subplots(1, len(kinds), squeeze=False)[0], strict=True)):
+        _verdicts(axes, kind, result[kind], classes, named=i == 0)
     handles = [Patch(color=colour) for colour in COLOURS.values()]
     names = [word.replace("_", " ") for word in COLOURS]
-    figure.legend(handles, names, fontsize=8, loc="outside lower center", ncols=4, frameon=False)
-    figure.savefig(file, dpi=120)
+    rows[0].legend(handles, names, fontsize=SMALL, loc="outside lower center", ncols=3, frameon=False)
+    if panels:
+        below = rows[1].subplots(1, len(panels), squeeze=False)[0]
+        for (title, points), axes in zip(panels, below, strict=True):
+            _power(axes, title, points)
+        rows[1].legend(*below[0].get_legend_handles_labels(), fontsize=SMALL, loc="outside upper center", ncols=4)
+    figure.savefig(file, dpi=200)
 
 
 def classes_of(tables: list[Table]) -> dict[str, str]:
@@ -70,14 +79,14 @@ def _verdicts(axes: Axes, kind: str, bench: Table, classes: dict[str, str], *, n
             width = row["verdicts"].get(word, 0) / max(row["n"], 1)
             axes.barh(y, width, left=left, color=colour, height=0.8)
             left += width
-        axes.text(1.02, y, f"{row['n'] or 'not run'}", va="center", fontsize=7, color="#555555")
-    labels = [f"{name.replace('_', ' ')} ({truth})" for name, truth in classes.items()]
+        axes.text(1.02, y, f"{row['n'] or 'not run'}", va="center", fontsize=SMALL - 1, color="#555555")
+    labels = [name.replace("_", " ") + f" ({truth})" * (truth not in name) for name, truth in classes.items()]
     axes.set_yticks(range(len(classes)), labels if named else [""] * len(classes))
     axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of networks; on the right how many", fontsize=8)
-    axes.set_title(f"{kind}: {bench['data sets']} data sets, {bench['twins']} twins", fontsize=10)
-    axes.tick_params(labelsize=8)
+    axes.set_xlabel("share of networks; right: how many", fontsize=SMALL)
+    axes.set_title(f"{KINDS[kind]}: {bench['data sets']} data sets,\n{bench['twins']} twins", fontsize=SMALL + 1)
+    axes.tick_params(labelsize=SMALL)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -93,8 +102,7 @@ def _power(axes: Axes, title: str, points: dict[float, Table]) -> None:
         axes.set_xticks(sorted(points), [f"{at:,.0f}" for at in sorted(points)])
         axes.minorticks_off()
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel(title)
-    axes.set_ylabel("share found to have a head")
-    axes.tick_params(labelsize=8)
+    axes.set_xlabel(title, fontsize=SMALL)
+    axes.set_ylabel("share found to have a head", fontsize=SMALL)
+    axes.tick_params(labelsize=SMALL)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
