@@ -262,7 +262,7 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
     )
     without, odd = (
         "consistent, without twins",
-        study["table"]["rules"]["odd seeds"]["and the ranking kept to .92: the rule"],
+        study["table"]["rules"]["odd seeds"]["and absence shown at the last layer: the rule"],
     )
     parts = study["parts"]["parts"]
     planted = [part for part in parts.values() if "layer named that was planted" in part]
@@ -271,6 +271,9 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
         for key in ("units named that were planted", "planted units that are named", "layer named that was planted")
     )
     others = [part["routed"] for name, part in parts.items() if name != "routed_heads"]
+    since = {
+        kind: study[kind]["since the rule was settled"]["no head"]["compensating head"] for kind in ("image", "tokens")
+    }
     assert sum(each["count"] for each in others) == parts["merged_head"]["routed"]["count"]
     for said in (
         f"{study['table']['data sets']} independent data sets of tables",
@@ -287,6 +290,8 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
         f"routed pathways were seen in {of(parts['routed_heads']['routed'])} networks that have them and in"
         f" {sum(each['count'] for each in others)} of {sum(each['n'] for each in others)} others",
         f"on images {of(study['image']['classes']['auxiliary']['undecided'])} networks",
+        f"on texts {of(study['tokens']['classes']['residual_inputs']['undecided'])} that were trained on inputs",
+        f"run since, {of(since['image'])} and {of(since['tokens'])} networks without a head",
         f"on odd seeds alone {odd['false heads']['count']} of {odd['false heads']['n']} networks without a head",
     ):
         assert said in text, said
