@@ -115,20 +115,20 @@ def _summed(shift: Moves, gradient: Moves) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def gauss_legendre(nodes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _gauss_legendre(nodes: int) -> tuple[Floats, Floats]:
     """Places between 0 and 1 and weights, which add up to 1, of Gauss and Legendre's rule."""
     places, weights = np.polynomial.legendre.leggauss(nodes)
-    return tuple(((places + 1) / 2).tolist()), tuple((weights / 2).tolist())
+    return (places + 1) / 2, weights / 2
 
 
 def _mean_gradient(network: Network, sample: Sample, layer: str, shift: Moves, rows: Ints, nodes: int) -> Moves:
-    places, weights = gauss_legendre(nodes)
+    places, weights = _gauss_legendre(nodes)
     found, start = [], 0
     for batch in blocks(taken(sample, rows)):
         part = shift[rows[start : start + len(batch)]]
         total = np.zeros(part.shape)
         for place, weight in zip(places, weights, strict=True):
-            total += np.float64(weight) * network.gradient(batch.inputs, layer, np.float32(place) * part)[1]
+            total += weight * network.gradient(batch.inputs, layer, np.float32(place) * part)[1]
         found.append(total.astype(np.float32))
         start += len(batch)
     return np.concatenate(found)

@@ -85,27 +85,29 @@ def _find(
         return Finding("inconclusive", "effects of both signs lie beyond their margins", strongest, direction)
     levelled = _levelled_down(case, retention, rule)
     fails = fails_above or fails_below
-    if above or below:
-        places, direction = (above, 1) if above else (below, -1)
+    passing = above or below
+    if passing:
+        direction = 1 if above else -1
         if not rule.reaches_end or bounds.reaches_end(direction):
-            return _head(case, bounds, retention, beside, places, direction, rule)
-        strongest, fails = _strongest(bounds, places), "not shown to reach the last layer"
+            return _head(case, bounds, retention, beside, passing, direction, rule)
+        strongest, fails = _strongest(bounds, passing), "is not shown to reach the last layer"
     lost = f"ranking within groups is below {rule.retention:g} of the twins' and the gap smaller than theirs"
-    if levelled and (above or below):
-        absences = []
-    elif levelled:
-        absences = _levelling(case, bounds, strongest, lost)
-    else:
+    if not levelled:
         absences = _neutral(case, bounds, strongest, rule)
+    else:
+        absences = [] if passing else _levelling(case, bounds, strongest, lost)
+    doubts: list[str] = []
     for absence in absences:
-        if not _doubts(absence, case, bounds):
+        found = _doubts(absence, case, bounds)
+        if not found:
             sign = 1 if bounds.point[absence.place] >= 0 else -1
             return Finding(absence.verdict, absence.reason, absence.place, sign)
-    if absences:
+        doubts += found
+    if doubts:
         seen = f"{lost}; no effect was seen" if levelled else "no effect was seen"
         word: Verdict = "head_or_suppression" if levelled else "inconclusive"
-        return Finding(word, f"{seen}, but {_doubts(absences[0], case, bounds)[0]}", strongest, direction)
-    if levelled and not above and not below:
+        return Finding(word, f"{seen}, but {doubts[0]}", strongest, direction)
+    if levelled and not passing:
         open_still = f"{lost}; whether an effect exceeds its margin is open"
         return Finding("head_or_suppression", open_still, strongest, direction)
     reason = f"an effect lies beyond its margin, but {fails}" if fails else "the intervals reach across a margin"
