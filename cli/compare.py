@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,11 +107,10 @@ def compare(
     """
     from fairheads.activations import Outcome
     from fairheads.compare import compare as run
-    from fairheads.compare import digest_of
     from fairheads.errors import ConfigError
     from fairheads.models import open_among
     from fairheads.reports import render
-    from fairheads.results import ComparisonReport, gap_named
+    from fairheads.results import ComparisonReport
 
     if len(models) < 2:
         raise ConfigError("`fairheads compare` needs two models or more.")
@@ -120,8 +120,6 @@ def compare(
     with warnings_told(), steps() as tell:
         told = [_report(path) for path in reports]
         opened = {name: open_among(path, factory=factory, outcome=outcome) for name, path in _named(models).items()}
-        of = {"other models": " ".join(map(digest_of, opened.values()))}
-        keep_other(out, ComparisonReport, of, overwrite=overwrite)
 
         def taken(bundle: Bundle | None, model: Path, order: tuple[str, ...]) -> Audited:
             return audited_rows(
@@ -142,18 +140,18 @@ def compare(
         words = list(dict.fromkeys(each.words for each in rows.values()))
         same = len(words) == 1
         data = {name: each.data for name, each in rows.items()}
-        if audited:
-            told += _audited(opened, data, told, seed)
         say(f"comparing {len(opened)} models on {words[0] if same else 'the rows that all of them may be judged on'}")
         report = run(
             opened,
             data,
-            audits=told,
-            gap_metric=gap_named(gap_metric),
+            audits=chain(told, _audited(opened, data, told, seed)) if audited else told,
+            gap_metric=gap_metric,
             split=words[0] if same else "",
             notes=[] if same else [f"{name} may be judged on {each.words}." for name, each in rows.items()],
+            before=lambda weights, digests: keep_other(
+                out, ComparisonReport, {"other models": weights, "other rows": digests}, overwrite=overwrite
+            ),
         )
-    keep_other(out, ComparisonReport, {what: key for what, (key, _) in report.subject().items()}, overwrite=overwrite)
     write_list(list_flips, "" if list_flips is None else report.changed_csv())
     for file in () if out is None else report.save(out):
         say(f"wrote {file}")
@@ -206,16 +204,14 @@ def _rows(
 
 def _audited(
     opened: dict[str, Opened], rows: dict[str, Dataset | Stream], told: list[AuditReport], seed: int
-) -> list[AuditReport]:
-    """Audits of the models that have none yet."""
+) -> Iterator[AuditReport]:
+    """Audits of the models that have none yet, each made when it is asked for."""
     from fairheads.audit import audit
     from fairheads.compare import digest_of
 
     known = {report.model.digest for report in told}
     missing = [name for name, model in opened.items() if digest_of(model) not in known]
     with counted("auditing", len(missing)) as tell:
-        made = []
         for done, name in enumerate(missing, 1):
-            made.append(audit(opened[name], rows[name], seed=seed, details=False))
+            yield audit(opened[name], rows[name], seed=seed, details=False)
             tell(done)
-    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
@@ -34,6 +34,7 @@ from fairheads.results import (
     DisparityReport,
     TrainedReport,
     front_of,
+    gap_named,
     undefined,
 )
 from fairheads.sums import Cells, Tally, is_recorded
@@ -47,10 +48,11 @@ def compare(
     models: Mapping[str, Opened | str | Path],
     data: Mapping[str, Dataset | Stream],
     *,
-    audits: Sequence[AuditReport] = (),
+    audits: Iterable[AuditReport] = (),
     gap_metric: str = "demographic_parity",
     split: str = "",
     notes: Sequence[str] = (),
+    before: Callable[[str, str], None] | None = None,
 ) -> ComparisonReport:
     """Set two or more models side by side on rows that none of them was trained on.
 
@@ -62,14 +64,18 @@ def compare(
         The rows as each model takes them, by the same names: ``dict.fromkeys(models, rows)`` where all take the same.
         Where they differ (each model has held-out rows of its own), those with a row id that all have are compared. Of
         streams labels, groups, ids and decisions are kept.
-    audits : sequence of AuditReport
-        Their verdicts are shown beside the models with the same weights.
+    audits : iterable of AuditReport
+        Their verdicts are shown beside the models with the same weights. They are asked for after ``before``.
     gap_metric : str
-        A criterion of `GAPS`, the gap of the front.
+        A criterion of `GAPS`, or the metric of one, the gap of the front.
     split : str
         Which rows these are, in words; by default how many.
     notes : sequence of str
         Lines to carry into the report.
+    before : callable, optional
+        Called with the digests of all weights and of all rows, as ``ComparisonReport.subject`` has them, before
+        anything is decided. What it raises ends the comparison: `fairheads.reports.refuse_other` keeps a report of
+        something else that way.
 
     Returns
     -------
@@ -104,20 +110,23 @@ def compare(
         raise InputError(f"`models` must be two or more, got {len(models)}.")
     if list(data) != list(models):
         raise InputError(f"`data` must have rows for each of `models`, {list(models)}, got {list(data)}.")
+    gap_metric = gap_named(gap_metric)
     if gap_metric not in GAPS:
         raise ConfigError(f"`gap_metric` must be one of {', '.join(GAPS)}, got {gap_metric!r}.")
     opened = {name: open_model(model) if isinstance(model, str | Path) else model for name, model in models.items()}
     for name, model in opened.items():
         refuse_other_columns(model, data[name], name)
     networks = {name: as_network(net_of(model)) for name, model in opened.items()}
+    digests = {name: network_digest(network) for name, network in networks.items()}
     records = _records(data)
+    if before is not None:
+        before(" ".join(digests.values()), " ".join(record.digest for record in records.values()))
     for name, model in opened.items():
         if isinstance(model, Bundle) and model.rows is not None:
             model.rows.refuse_overlap(records[name], of=name)
+    verdicts = _verdicts(audits, digests)
     decided, left_out = _common({name: _decided(name, networks[name], data[name]) for name in models})
     reports = {name: each.report() for name, each in decided.items()}
-    digests = {name: network_digest(network) for name, network in networks.items()}
-    verdicts = _verdicts(audits, digests)
     return ComparisonReport(
         front=front_of(
             [
@@ -249,7 +258,7 @@ def _told(report: AuditReport | None, rows: str, *, whole: bool) -> dict[str, Co
     }
 
 
-def _verdicts(audits: Sequence[AuditReport], digests: Mapping[str, str]) -> dict[str, AuditReport]:
+def _verdicts(audits: Iterable[AuditReport], digests: Mapping[str, str]) -> dict[str, AuditReport]:
     """The audit of every model that has one, by its weights; of several the last."""
     found = {}
     for report in audits:

@@ -83,12 +83,12 @@ def test_a_report_of_other_models_or_rows_is_kept_unless_told(tmp_path: Path) ->
     first = (tmp_path / "compare.json").read_bytes()
     for words, says in (
         (["plain", "other", *TABLE], "is of other models (plain, longer); choose another folder, or overwrite it"),
-        (["plain", "longer", *TABLE, "--split", "all"], None),
+        (["plain", "longer", *TABLE, "--split", "all", "--audit"], "is of other rows (180 of people"),
         (["longer", "plain", *TABLE], "is of other models"),
     ):
         kept = run("compare", *words, *out)
         assert (kept.exit_code, kept.stdout) == (1, "")
-        assert says is None or says in kept.stderr
+        assert says in kept.stderr and "auditing" not in kept.stderr
         assert (tmp_path / "compare.json").read_bytes() == first
     assert run("compare", "plain", "other", *TABLE, *out, "--overwrite").exit_code == 0
     assert ComparisonReport.load(tmp_path / "compare.json").models.keys() == {"plain", "other"}

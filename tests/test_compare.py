@@ -65,6 +65,25 @@ def decided(rows: Dataset, name: str) -> np.ndarray:
     return rows.inputs["x"][:, COLUMNS[name]] > 0
 
 
+def test_what_it_is_about_is_told_before_any_work(
+    rows: Dataset, models: dict[str, nn.Module], report: ComparisonReport
+) -> None:
+    told, ran = [], []
+    handles = [net.register_forward_hook(lambda *_: ran.append(1)) for net in models.values()]
+
+    def before(weights: str, digests: str) -> None:
+        told.append((weights, digests))
+        raise InputError("kept")
+
+    with pytest.raises(InputError, match="kept"):
+        compare(models, dict.fromkeys(models, rows), audits=(ran.append(1) for _ in range(1)), before=before)
+    assert told == [tuple(key for key, _ in report.subject().values())] and not ran
+    compare(models, dict.fromkeys(models, rows))
+    assert ran, "else the hooks see nothing"
+    for handle in handles:
+        handle.remove()
+
+
 def test_accuracy_and_gap_are_those_of_fairlearn(rows: Dataset, report: ComparisonReport) -> None:
     for point in report.front.points:
         choices = decided(rows, point.name) * 1
