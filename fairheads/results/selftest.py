@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -122,7 +122,7 @@ class SelftestReport(Report):
     provenance : dict of str to str
         Digests of the ``model``'s weights and of the ``rows``.
     seconds : float
-        What all that took; not in JSON, where the same inputs give the same bytes.
+        What all that took; not in what is saved, where the same inputs give the same bytes.
 
     Notes
     -----
@@ -202,14 +202,15 @@ class SelftestReport(Report):
         return _selftest_views.markdown_page(self)
 
     def save(self, folder: str | Path) -> tuple[Path, Path, Path]:
-        """Write ``selftest.json``, ``selftest.html`` and ``selftest.md``, whole or not at all.
+        """Write ``selftest.json``, ``selftest.html`` and ``selftest.md``, whole or not at all; none has the seconds.
 
         Raises
         ------
         InputError
             If the folder cannot be written to.
         """
-        texts = {"selftest.json": self.to_json(), "selftest.html": self.page(), "selftest.md": self.markdown()}
+        kept = replace(self, seconds=math.nan)
+        texts = {"selftest.json": kept.to_json(), "selftest.html": kept.page(), "selftest.md": kept.markdown()}
         first, second, third = save_texts(folder, texts)
         return first, second, third
 
