@@ -92,7 +92,7 @@ def merge(
     """
     from fairheads.models import check_free, load_bundle, save_bundle
     from fairheads.reports import render
-    from fairheads.results import MergeReport, gap_named
+    from fairheads.results import MergeReport
     from fairheads.twoheads import merge_bundle
 
     least = _minimum_rates(minimum_rate)
@@ -108,7 +108,7 @@ def merge(
         data,
         max_gap=max_gap,
         confidence=confidence or None,
-        gap_metric=gap_named(gap_metric),
+        gap_metric=gap_metric,
         objective=objective.replace("-", "_"),
         minimum_rates=least,
         judged_on=new,

@@ -135,6 +135,7 @@ def test_a_model_beside_itself_changes_nobody(rows: Dataset, models: dict[str, n
 def test_the_gap_may_be_of_another_criterion(metric: str, rows: Dataset, models: dict[str, nn.Module]) -> None:
     found = compare(models, dict.fromkeys(models, rows), gap_metric=metric)
     assert found.front.gap_metric == f"{metric}_difference"
+    assert found == compare(models, dict.fromkeys(models, rows), gap_metric=metric.replace("_", "-"))
     assert list(found.models["first"].rates)[:2] == ["selection_rate", "true_positive_rate"]
     if metric == "equalized_odds":
         choices = decided(rows, "second") * 1

@@ -268,6 +268,7 @@ def test_a_gap_of_any_rate_of_the_cells() -> None:
     odds = fit_frontier(*rows, gap_metric="equalized_odds")
     one, other = (front.at(max_gap=0.1, confidence=None) for front in (both, odds))
     assert (one.b, one.t) == (other.b, other.t) and (one.gap_metric, other.gap_metric) == ("custom", "equalized_odds")
+    assert fit_frontier(*rows, gap_metric="equalized-odds").at(max_gap=0.1, confidence=None) == other
 
 
 @pytest.mark.parametrize("k", [2, 3])

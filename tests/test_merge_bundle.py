@@ -206,8 +206,9 @@ def test_of_several_classes_the_favourable_one_is_merged() -> None:
 
 
 def test_without_new_rows_the_report_says_less_and_a_confidence_of_none_promises_nothing() -> None:
-    made = merge_bundle(Bundle(net=readout(2)), rows(800), max_gap=0.1, confidence=None, gap_metric="equalized_odds")
+    made = merge_bundle(Bundle(net=readout(2)), rows(800), max_gap=0.1, confidence=None, gap_metric="equalized-odds")
     report = made.report
+    assert report.gap_metric == "equalized_odds"
     assert report.judged == "" and report.chosen.judged is None and "point" not in report.rules
     assert report.chosen.bound is None and report.chosen.validation.gap.value <= 0.1
     assert sum(change.n for change in report.changes.values()) == 800

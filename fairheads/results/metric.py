@@ -53,7 +53,7 @@ def gap_named(text: str) -> str:
     >>> gap_named("equal-opportunity"), gap_named("selection_rate"), gap_named("auc")
     ('equal_opportunity', 'demographic_parity', 'auc')
     """
-    name = text.replace("-", "_")
+    name = str(text).replace("-", "_")  # what is no text is no name either, and is refused where names are known
     return next((gap for gap, metrics in GAPS.items() if metrics == (name,)), name)
 
 

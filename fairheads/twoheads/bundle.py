@@ -16,7 +16,7 @@ from fairheads.errors import ConfigError, InputError
 from fairheads.models import Bundle
 from fairheads.models.bundle import weights_digest
 from fairheads.nets import TwoHeadNet
-from fairheads.results import MergeCheck, MergeReport
+from fairheads.results import MergeCheck, MergeReport, gap_named
 from fairheads.results.record import to_plain
 from fairheads.results.shown import Displayed
 from fairheads.twoheads.coefficients import Coefficients
@@ -122,6 +122,7 @@ def merge_bundle(
     net = bundle.net
     if not isinstance(net, TwoHeadNet):
         raise InputError("only a two-headed network can be merged; this one has a single head.")
+    gap_metric = gap_named(gap_metric)
     if gap_metric not in GAP_METRICS:
         raise ConfigError(f"`gap_metric` must be one of {sorted(GAP_METRICS)}, got {gap_metric!r}.")
     _refuse_other_groups(bundle, net, validation)

@@ -14,6 +14,7 @@ from fairheads.metrics import difference_interval
 from fairheads.metrics.intervals import difference_of_limits, wilson
 from fairheads.metrics.rates import RATE_OF
 from fairheads.metrics.trials import Confusion, Rate
+from fairheads.results import gap_named
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -230,9 +231,10 @@ def criteria_of(
         If a group has none of the rows that a rate is a share of.
     """
     if isinstance(gap_metric, str):
-        if gap_metric not in GAP_METRICS:
+        name = gap_named(gap_metric)
+        if name not in GAP_METRICS:
             raise ConfigError(f"`gap_metric` must be one of {sorted(GAP_METRICS)}, got {gap_metric!r}.")
-        rates, name = tuple(RATE_OF[rate] for rate in GAP_METRICS[gap_metric]), gap_metric
+        rates = tuple(RATE_OF[rate] for rate in GAP_METRICS[name])
     else:
         known = isinstance(gap_metric, Sequence) and all(isinstance(rate, Rate) for rate in gap_metric)
         rates, name = tuple(gap_metric) if known else (), "custom"

@@ -316,8 +316,8 @@ def fit_frontier(
         Codes from 0; -1 where the group is not recorded: such rows count for the objective only.
     gap_metric : str or sequence of Rate
         "demographic_parity", "equal_opportunity", "predictive_equality", "equalized_odds", "accuracy_equality" or
-        "predictive_parity"; or any rates of the cells (`fairheads.metrics.trials.Rate`): the gap is the largest
-        difference in one of them.
+        "predictive_parity", or the rate that makes one; or any rates of the cells (`fairheads.metrics.trials.Rate`):
+        the gap is the largest difference in one of them.
     objective : str or Utility
         "accuracy", "balanced_accuracy", "f1", or what each kind of decision is worth.
     minimum_rates : mapping of str to float, optional
