@@ -90,7 +90,8 @@ def merge(
     what it costs beside other rules and whom it concerns is judged on the test rows of the same split, or on
     --test-data.
     """
-    from fairheads.models import check_free, load_bundle, save_bundle
+    from fairheads.data import RowRecord
+    from fairheads.models import check_free, load_bundle, save_bundle, weights_digest
     from fairheads.reports import render
     from fairheads.results import MergeReport
     from fairheads.twoheads import merge_bundle
@@ -101,6 +102,8 @@ def merge(
     bundle = load_bundle(model)
     table = opened(source, label, group, favourable, drop)
     data, words = bundle.encode(table, "validation" if bundle.trained_on(table) else "all")
+    about = {"another model": weights_digest(bundle.net), "other rows": RowRecord.of(data).digest}
+    keep_other(report, MergeReport, about, overwrite=overwrite)
     test_table = None if test_data is None else opened(test_data, label, group, favourable, drop)
     new, new_words = _new_rows(bundle, table, test_table)
     made = merge_bundle(
@@ -115,8 +118,6 @@ def merge(
         split=words,
         judged=new_words,
     )
-    about = {what: key for what, (key, _) in made.report.subject().items()}
-    keep_other(report, MergeReport, about, overwrite=overwrite)
     shown = render(made.report, form)
     save_bundle(made.bundle, out, overwrite=overwrite)
     say(f"saved {out}")

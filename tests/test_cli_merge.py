@@ -219,7 +219,9 @@ def test_a_report_of_another_merge_is_kept_unless_told(here: Path, tmp_path: Pat
     assert merged(here, tmp_path / "a", *quick).exit_code == 0
     first = {file.name: file.read_bytes() for file in report.iterdir()}
     other = ["merge", here / "two", *table(here, "others.csv"), "--max-gap", "0.5", "--out", tmp_path / "b", *quick]
-    kept = run(*other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fairheads.twoheads.merge_bundle", lambda *_, **__: pytest.fail("refused before the search"))
+        kept = run(*other)
     assert (kept.exit_code, kept.stdout) == (1, "") and "is of other rows (the 480 validation rows" in kept.stderr
     assert not (tmp_path / "b").exists() and {file.name: file.read_bytes() for file in report.iterdir()} == first
     assert merged(here, tmp_path / "c", *quick).exit_code == 0, "the same merge"
