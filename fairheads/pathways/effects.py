@@ -150,21 +150,35 @@ def decision_gap(score: Floats, member: Mask) -> float:
     return float((score[member] > 0).mean() - (score[~member] > 0).mean())
 
 
+def swap_effect(sample: Sample, placed: Placed, swapped: Floats, left_out: int | None = None) -> float:
+    """That of `PointEffects` by these scores after swap, on all rows but block ``left_out``; NaN where no row moves."""
+    keep, base = sample.without(left_out), sample.score
+    moved = keep & placed.covered
+    difference = np.where(sample.member, base - swapped, swapped - base)
+    return float(difference[moved].mean()) / _sd(base[keep]) if moved.any() else float("nan")
+
+
+def erasure_effect(sample: Sample, erased: Floats, left_out: int | None = None) -> float:
+    """That of `PointEffects` by these scores after erasure, on all rows but block ``left_out``."""
+    keep, member = sample.without(left_out), sample.member
+    return decision_gap(erased[keep], member[keep]) - decision_gap(sample.score[keep], member[keep])
+
+
+def _sd(score: Floats) -> float:
+    return float(score.std()) or float("nan")
+
+
 def effects_of(
     sample: Sample, placed: Placed, swapped: Floats, erased: Floats, left_out: int | None = None
 ) -> PointEffects:
     """The effects that these scores after swap and after erasure show, on all rows but block ``left_out``."""
-    keep = sample.without(left_out)
-    moved = keep & placed.covered
-    base, member = sample.score, sample.member
-    sd = float(base[keep].std()) or float("nan")
-    as_group, as_reference = np.where(member, base, swapped), np.where(member, swapped, base)
+    keep, base, member = sample.without(left_out), sample.score, sample.member
     difference, _ = stratified_difference(base[keep], member[keep], placed.merit[keep], bins=FINE_BINS)
     return PointEffects(
-        swap=float((as_group - as_reference)[moved].mean()) / sd if moved.any() else float("nan"),
-        erasure=decision_gap(erased[keep], member[keep]) - decision_gap(base[keep], member[keep]),
-        equal_merit=difference / sd,
-        flips=(as_group > 0) != (as_reference > 0),
+        swap=swap_effect(sample, placed, swapped, left_out),
+        erasure=erasure_effect(sample, erased, left_out),
+        equal_merit=difference / _sd(base[keep]),
+        flips=(base > 0) != (swapped > 0),
     )
 
 

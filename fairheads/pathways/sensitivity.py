@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.activations import Network
-from fairheads.pathways.effects import effects_of, shifts
+from fairheads.pathways.effects import erasure_effect, shifts, swap_effect
 from fairheads.pathways.fits import LayerData, fits_of
-from fairheads.pathways.measure import turned
 from fairheads.pathways.sample import Mask, Sample, shifted_scores
 from fairheads.results import LabelBias, Number, PathwayReport, undefined
 
@@ -40,7 +39,7 @@ def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: in
     creates = not report.rests_on_effect
     fewer = sample.member if report.orientation < 0 else ~sample.member
     among = fewer if creates or direction < 0 else ~fewer
-    kind = 0 if effect.kind == "swap" else 1
+    swap = effect.kind == "swap"
     group = report.group if np.array_equal(among, sample.member) else report.reference
     if creates and effect.value > effect.margin:
         return None  # it is there already; what is missing is another condition
@@ -49,9 +48,9 @@ def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: in
     for share in SHARES:
         relabelled = sample.with_labels(thinned(sample.y, among, share, seed))
         made = shifts(relabelled, data, fits_of(relabelled, data))
-        after = shifted_scores(network, relabelled, data.name, made.swap if kind == 0 else made.erasure)
-        effects = effects_of(relabelled, made.placed, after, after)  # of which one kind alone is asked for
-        value = turned(effects, report.orientation)[kind]
+        after = shifted_scores(network, relabelled, data.name, made.swap if swap else made.erasure)
+        found = swap_effect(relabelled, made.placed, after) if swap else erasure_effect(relabelled, after)
+        value = (-found if swap else found) * report.orientation  # as `fairheads.pathways.measure.turned` does
         beyond = (value if creates else direction * value) > effect.margin
         if beyond == creates:
             return LabelBias(group=group, share=Number(value=share, n=n), creates=creates)
