@@ -103,7 +103,7 @@ def test_words_and_marks_have_contrast_in_both_themes() -> None:
             for ground in ("paper", "card"):
                 assert contrast(colours[word], colours[ground]) >= 4.5, (word, ground)
         marks = [name for name in colours if name.startswith("group-")]
-        assert len(marks) == 6
+        assert len(marks) == 8
         for mark in (*marks, "twin"):
             assert contrast(colours[mark], colours["paper"]) >= 3, mark
 

@@ -23,14 +23,14 @@ TWIN = "#868f99"
 PAPER = "#fffffe"
 """Not quite white, so that it can be told from a white that a caller set."""
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's colours, told apart by most colour-blind readers; black and yellow are left out."""
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b1fa8", "#8f2d56")
+"""Okabe and Ito's colours, told apart by most colour-blind readers, with a violet and a wine red for black and yellow."""
 
-PALETTE_LIGHT = (*PALETTE[:4], "#b37b00", "#338fc7")
-"""The same on a light page, where the last two are too pale to be seen by everybody (3 to 1, WCAG 1.4.11)."""
+PALETTE_LIGHT = (*PALETTE[:4], "#5c4400", "#338fc7", *PALETTE[6:])
+"""The same on a light page, where two are too pale to be seen by everybody (3 to 1, WCAG 1.4.11)."""
 
-PALETTE_DARK = ("#5ab4ee", "#ff8f4d", "#2fc79b", "#e5a3c8", "#f0b429", "#a5d8f6")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+PALETTE_DARK = ("#5ab4ee", "#ff8f4d", "#2fc79b", "#e5a3c8", "#f7d774", "#a5d8f6", "#8f5cf0", "#c2475a")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
 
 NAMES = {INK: "ink", SOFT: "soft", RULE: "rule", BAND: "band", TWIN: "twin", PAPER: "paper"} | {
@@ -84,7 +84,7 @@ class Look(NamedTuple):
 
 
 def look(name: str, names: Iterable[str]) -> Look:
-    """The look of one of ``names``, the same wherever these are the names; 36 differ in colour or marker."""
+    """The look of one of ``names``, the same wherever these are the names; 64 differ in colour or marker."""
     at = sorted(names).index(name)
     again = at // len(PALETTE)
     return Look(PALETTE[at % len(PALETTE)], MARKERS[(at + again) % len(MARKERS)], LINES[(at + again) % len(LINES)])
