@@ -15,9 +15,10 @@ from fairheads.models import Bundle, network_digest
 from fairheads.models.running import running
 from fairheads.models.scikit import refuse_other_columns
 from fairheads.pathways import SAMPLE, analyze_pathways, survey
+from fairheads.pathways.analyze import affordable
 from fairheads.pathways.counterfactual import PairGenerator
 from fairheads.pathways.details import checked_flip
-from fairheads.pathways.pair import pairs_of
+from fairheads.pathways.pair import keep_drawn, pairs_of
 from fairheads.results import AuditReport, DisparityReport, Number, undefined
 from fairheads.twins import TwinRecipe
 
@@ -53,7 +54,7 @@ def audit(
         `fairheads.models` says which kinds of file there are, and vets them.
     data : Dataset or Stream
         Rows with recorded labels and groups, encoded as the model takes them. Decisions are counted on all of them,
-        block by block: a stream, which is read four times, gives the report of the same rows in memory.
+        block by block: a stream, which is read twice, gives the report of the same rows in memory.
     twins : sequence of models, TwinRecipe or None
         The same network without the constraint: given, or trained by the recipe, which needs a bundle, or a factory and
         a record of the training. None allows ``consistent_with_compensating_head`` at most. A recipe with ``placebo``
@@ -116,12 +117,16 @@ def audit(
     net, bundle = net_of(opened), recorded(opened, twins)
     network = as_network(net, layers=layers)
     with running("the model", data.inputs, data.feature_names):
-        names = tuple(layer.name for layer in survey(network, data, layers))
-    _check_flip(flip if details else None, data, reference)
+        found = survey(network, data, layers)
+    names, sample = tuple(layer.name for layer in found), min(sample, affordable(found))
+    if flip is not None and details:  # one that is none is refused before anything is counted or trained
+        for pair in pairs_of(data, reference, sample, seed):
+            checked_flip(flip, pair)
     rows, weights = RowRecord.of(data), network_digest(network)
     if before is not None:
         before(weights, rows.digest)
     overlap, expected = _overlap(bundle, rows)
+    keep_drawn(data, reference, sample, seed)
     kept = None if resume is None else Kept(Path(resume), network, weights, data, versions(network))
     counts = counted(network, data, kept=kept, tell=progress)
     disparity = counts.report(data.name)
@@ -156,13 +161,6 @@ def audit(
 
 def _file_name(model: Model) -> str:
     return Path(model).absolute().name if isinstance(model, str | Path) else ""
-
-
-def _check_flip(flip: PairGenerator | Sequence[str] | None, data: Dataset | Stream, reference: str | None) -> None:
-    """A flip that is none is refused before twins are trained."""
-    if flip is not None:
-        for pair in pairs_of(data, reference, len(data) if isinstance(data, Dataset) else SAMPLE, 0):
-            checked_flip(flip, pair)
 
 
 def _overlap(bundle: Bundle | None, rows: RowRecord) -> tuple[Number, Number]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairheads.data.dataset import Batch, Dataset, joined
 from fairheads.data.stream_edge import Edge
-from fairheads.data.stream_passes import Pass
+from fairheads.data.stream_passes import Pass, Taking
 from fairheads.data.stream_shuffle import shuffled
 from fairheads.errors import ConfigError, InputError
 
@@ -63,8 +63,8 @@ class Stream:
 
     Notes
     -----
-    `len`, `counts` and the record of the rows each need one complete pass. The first complete pass, whatever it is
-    made for, is kept as a count, so ``RowRecord.of(stream)`` makes the others free. ``row_id`` is what the source
+    `len`, `counts`, `group` and the record of the rows each need one complete pass. What the first complete one shows
+    is noted, whatever it is made for, so ``RowRecord.of(stream)`` makes the others free. ``row_id`` is what the source
     says.
 
     Examples
@@ -110,6 +110,8 @@ class Stream:
         self._last: object = None
         self._first: Pass | None = None
         self._in_order: int | None = None
+        self._group: NDArray[np.signedinteger] | None = None
+        self._wanted: Taking | None = None
         self._edge = Edge(self.group_names, self.feature_names)
         batches = self._edge.checked(self._opened(None))
         first = next(batches, None)
@@ -139,6 +141,13 @@ class Stream:
         """None, or an array without rows if the batches have strata."""
         return None if self._edge.like is None else self._edge.like.strata
 
+    @property
+    def group(self) -> NDArray[np.signedinteger]:
+        """The group code of every row in the order of the source, (n,), a byte a row; takes a pass, as `len`."""
+        if self._group is None:
+            self._read()
+        return np.empty(0, np.int8) if self._group is None else self._group
+
     def counts(self) -> NDArray[np.int64]:
         """Rows of every group (axis 0) with label 0 and 1 (axis 1), shape (groups, 2)."""
         return self._known().counts.copy()
@@ -150,8 +159,7 @@ class Stream:
         buffer. A run that is resumed must find the same. It takes a pass, unless one has been made by iterating.
         """
         if self._in_order is None:
-            for _ in self:
-                pass
+            self._read()
         pieces = len(self._source) if isinstance(self._source, Sequence) else 1
         known = (len(self), self._in_order, self.counts().tolist(), self.group_names, pieces, self.buffer)
         return hashlib.sha256(repr(known).encode()).hexdigest()
@@ -188,7 +196,8 @@ class Stream:
         return shuffled(self._pass(order), batch_size, buffer=self.buffer, rng=rng, skip=skip)
 
     def take(self, index: ArrayLike) -> Dataset:
-        """The rows at these places in the order of the source, ascending and each once, in memory; takes a pass.
+        """The rows at these places in the order of the source, ascending and each once, in memory; takes a pass, unless
+        `keep` was told of them before one.
 
         Raises
         ------
@@ -196,15 +205,11 @@ class Stream:
             If the places do not ascend or lie outside the rows.
         """
         places = np.asarray(index, np.int64)
-        if not len(places) or (np.diff(places) <= 0).any() or places[0] < 0 or places[-1] >= len(self):
-            raise InputError(f"`index` must be ascending places from 0 to {len(self) - 1}, got {index!r}.")
-        found, start = [], 0
-        for batch in self:
-            first, last = np.searchsorted(places, [start, start + len(batch)])
-            if first < last:
-                found.append(batch.take(places[first:last] - start))
-            start += len(batch)
-        rows = joined(found)
+        if self._wanted is None or not np.array_equal(self._wanted.places, places) or self._wanted.row < len(self):
+            self.keep(places)
+            self._read()
+        taken, self._wanted = self._wanted, None
+        rows = joined([] if taken is None else taken.found)
         return Dataset(
             rows.inputs,
             rows.y,
@@ -218,19 +223,41 @@ class Stream:
             unseen=self.unseen,
         )
 
+    def keep(self, index: ArrayLike) -> None:
+        """Has the next pass, whatever it is made for, hold the rows at these places until `take` asks for them.
+
+        Raises
+        ------
+        InputError
+            As `take`.
+        """
+        places = np.asarray(index, np.int64)
+        if not len(places) or (np.diff(places) <= 0).any() or places[0] < 0 or places[-1] >= len(self):
+            raise InputError(f"`index` must be ascending places from 0 to {len(self) - 1}, got {index!r}.")
+        self._wanted = Taking(places)
+
+    def _read(self) -> None:
+        """A pass for what is noted on the way."""
+        for _ in self:
+            pass
+
     def _known(self) -> Pass:
         if self._first is None:
-            for _ in self:
-                pass
+            self._read()
         if self._first is None:
             raise InputError("the source must give the same rows in every pass, got none.")
         return self._first
 
     def _pass(self, order: NDArray[np.int64] | None) -> Iterator[Batch]:
         """The rows of one pass, compared with the first one at the end."""
-        now = Pass(np.zeros((len(self.group_names), 2), np.int64))
+        now, codes = Pass(np.zeros((len(self.group_names), 2), np.int64)), list[NDArray[np.signedinteger]]()
+        wanted = None if order is not None or self._wanted is None else Taking(self._wanted.places)
         for batch in self._edge.checked(self._opened(order)):
             now.add(batch)
+            if order is None and self._group is None:
+                codes.append(batch.group.astype(np.min_scalar_type(-len(self.group_names))))
+            if wanted is not None:
+                wanted.add(batch)
             yield batch
         if self._first is not None:
             self._first.refuse_other(now)
@@ -240,6 +267,8 @@ class Stream:
             raise InputError("the source must give the same rows in every pass, got 0 rows after some.")
         if order is None:
             self._in_order = now.in_order
+            self._group = np.concatenate(codes) if self._group is None else self._group
+            self._wanted = wanted
 
     def _opened(self, order: NDArray[np.int64] | None) -> Iterator[Batch | Dataset]:
         if isinstance(self._source, Sequence):

@@ -1,8 +1,8 @@
-"""What one pass over a stream gave, in a few numbers, so that a pass that gives something else is noticed."""
+"""What is noted while rows of a stream pass by: a few numbers that any other pass must show, and the rows wanted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,22 @@ class Pass:
                 f"the source must give the same rows in every pass, got {self.n:,} rows twice, but with"
                 f" other contents{changed}."
             )
+
+
+@dataclass(eq=False)
+class Taking:
+    """The rows at some ascending places, held as they pass by; ``row`` is how many have passed."""
+
+    places: NDArray[np.int64]
+    row: int = 0
+    found: list[Batch] = field(default_factory=list)
+
+    def add(self, batch: Batch) -> None:
+        """Takes what is wanted out of the next batch."""
+        first, last = np.searchsorted(self.places, [self.row, self.row + len(batch)])
+        if first < last:
+            self.found.append(batch.take(self.places[first:last] - self.row))
+        self.row += len(batch)
 
 
 def _hashes(batch: Batch) -> NDArray[np.uint64]:

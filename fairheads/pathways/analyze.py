@@ -62,8 +62,8 @@ def analyze_pathways(
     model : Network, nn.Module or torch.export.ExportedProgram
         Gives one logit a row; of one a class a `TorchNetwork` says which is favourable.
     data : Dataset or Stream
-        Rows that the model was NOT trained on, with labels and groups. A stream is read twice, whatever its length, and
-        the drawn rows are held: the report is that of the same rows in memory.
+        Rows that the model was NOT trained on, with labels and groups. A stream is read once or twice, whatever its
+        length, and the drawn rows are held: the report is that of the same rows in memory.
     twins : sequence of networks
         Trained like the model, on the same rows, without the constraint; at least 2 for a test, 5 or more for a
         useful one. Without twins the strongest word is ``consistent_with_compensating_head``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,8 +87,8 @@ def at_most(most: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 def pairs_of(data: Dataset | Stream, reference: str | None, sample: int, seed: int) -> list[Pair]:
     """Every group that has rows beside the reference, with at most ``sample`` rows each, drawn with ``seed``.
 
-    A stream takes two passes: the codes of its groups are held, one number a row, and then the drawn rows. They are
-    those that would be drawn in memory.
+    The rows of a stream are those that would be drawn in memory. They take a pass, where `keep_drawn` did not come
+    before one.
 
     Raises
     ------
@@ -98,23 +97,33 @@ def pairs_of(data: Dataset | Stream, reference: str | None, sample: int, seed: i
     """
     if isinstance(data, Dataset):
         return [Pair.of(data, code, against, sample, seed) for code, against in contrasts(data, reference)]
-    group = np.concatenate([batch.group for batch in data])
-    codes = contrasts_among(group, data.group_names, reference)
-    drawn = [at_most(sample, np.flatnonzero((group == code) | (group == against)), seed) for code, against in codes]
-    needed = np.unique(np.concatenate(drawn))
+    drawn = _drawn(data, reference, sample, seed)
+    needed = np.unique(np.concatenate(list(drawn.values())))
     held = data.take(needed)
     return [
         Pair.of(held.take(np.searchsorted(needed, rows)), code, against, sample, seed)
-        for rows, (code, against) in zip(drawn, codes, strict=True)
+        for (code, against), rows in drawn.items()
     ]
 
 
-def contrasts(data: Dataset, reference: str | None) -> list[tuple[int, int]]:
-    """The code of every group that has rows, beside that of the reference: see `contrasts_among`."""
-    return contrasts_among(data.group, data.group_names, reference)
+def keep_drawn(data: Dataset | Stream, reference: str | None, sample: int, seed: int) -> None:
+    """Has the next pass over a stream hold the rows that `pairs_of` will ask for; refuses what it would refuse."""
+    if isinstance(data, Dataset):
+        contrasts(data, reference)
+    else:
+        data.keep(np.unique(np.concatenate(list(_drawn(data, reference, sample, seed).values()))))
 
 
-def contrasts_among(group: NDArray[np.int64], names: Sequence[str], reference: str | None) -> list[tuple[int, int]]:
+def _drawn(data: Stream, reference: str | None, sample: int, seed: int) -> dict[tuple[int, int], NDArray[np.int64]]:
+    """The places of the rows of every contrast."""
+    group = data.group
+    return {
+        (code, against): at_most(sample, np.flatnonzero((group == code) | (group == against)), seed)
+        for code, against in contrasts(data, reference)
+    }
+
+
+def contrasts(data: Dataset | Stream, reference: str | None) -> list[tuple[int, int]]:
     """The code of every group that has rows, beside that of the reference (by default the largest group).
 
     Raises
@@ -124,9 +133,10 @@ def contrasts_among(group: NDArray[np.int64], names: Sequence[str], reference: s
     InputError
         If there is one group only, or a group has one row.
     """
+    names = data.group_names
     if reference is not None and reference not in names:
         raise ConfigError(f"`reference` must be one of the groups {list(names)}, got {reference!r}.")
-    sizes = np.bincount(group, minlength=len(names))
+    sizes = np.bincount(data.group, minlength=len(names))
     against = int(sizes.argmax()) if reference is None else list(names).index(reference)
     present = [code for code in range(len(sizes)) if sizes[code] > 0]
     for code in {*present, against}:
