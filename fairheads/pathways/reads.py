@@ -63,8 +63,8 @@ def head_reading(
         Rows attributed, half of each group, drawn with the pair's seed; by default 2,000 of a table, 200 images,
         500 texts. More narrow the intervals and cost time in proportion.
     steps : int
-        Points on each path, four times as many for rows whose parts are more than .1 sd from adding up. The result
-        says how near they come.
+        Points on each path, up to 16 times as many for rows whose parts are more than .1 sd from adding up. The
+        result says how near they come.
 
     Returns
     -------
