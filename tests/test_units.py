@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import matplotlib
@@ -308,6 +309,15 @@ def test_the_report_says_shows_and_saves_itself(strength: float) -> None:
     axes = found.plot()
     written = {t.get_text() for t in axes.texts}
     assert {"32", "33"} <= written if strength else not {"32", "33"} & written
+
+
+def test_without_a_gap_in_the_labels_no_side_is_called_compensating() -> None:
+    found = report(1.0)
+    assert "compensating" in found.plot().get_xlabel() and "against the gap in the labels" in found.html()
+    undirected = replace(found, directed=False)
+    assert "compensating" not in undirected.plot().get_xlabel()
+    assert "against the gap in the labels" not in undirected.html() and "The labels show no gap" in undirected.html()
+    assert UnitReport.from_dict(undirected.to_dict()) == replace(undirected, every=())
 
 
 def test_the_report_without_twins_names_nothing_and_says_why() -> None:

@@ -131,6 +131,7 @@ def described(
             neutralised=own.neutralised,
             neutralised_twins=[twin.neutralised for twin in others],
             direction=direction,
+            directed=few.orientation != 0,
             n=len(sample),
         ),
         routing=routing_report(

@@ -140,6 +140,7 @@ def unit_report(
     neutralised: Sequence[Neutralised] = (),
     neutralised_twins: Sequence[Sequence[Neutralised]] = (),
     direction: int = 1,
+    directed: bool = True,
     n: int = 0,
 ) -> UnitReport:
     """Every unit with its interval and what the twins say of it, and the neutralised layers, as a result.
@@ -155,6 +156,8 @@ def unit_report(
         Of `neutralise_units` on the network and on each twin.
     direction : int
         That of the neutralised units.
+    directed : bool
+        Whether the gap in labels has a direction.
     n : int
         Rows.
     """
@@ -205,6 +208,7 @@ def unit_report(
             _neutralisation(one, [twin[i] for twin in neutralised_twins], direction, n)
             for i, one in enumerate(neutralised)
         ),
+        directed=directed,
     )
 
 

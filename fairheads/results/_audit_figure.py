@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fairheads.results._pathway_figures import sides
 from fairheads.results._style import BAND, INK, SOFT, bare, house_style, html_figure, look, new_figure, spread
-from fairheads.results._words import VERDICT_NAME, clip, count, interval, typeset
+from fairheads.results._words import VERDICT_NAME, clip, count, interval, sides, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +37,7 @@ def plot(report: AuditReport, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(report.pathways)), [clip(g, 18) for g in report.pathways], parse_math=False)
     ax.tick_params(axis="y", length=0)
     directed = any(pathway.orientation for pathway in report.pathways.values())
-    ax.set_xlabel(f"deciding effect in margins   {sides(int(directed))}", parse_math=False)
+    ax.set_xlabel(f"deciding effect in margins   {sides(directed)}", parse_math=False)
     bare(ax, "bottom")
     return ax
 

@@ -24,7 +24,17 @@ from fairheads.results._style import (
     new_figure,
     spread,
 )
-from fairheads.results._words import amount, clip, clip_middle, estimate, interval, typeset
+from fairheads.results._words import (
+    DIRECTION,
+    NO_DIRECTION,
+    amount,
+    clip,
+    clip_middle,
+    estimate,
+    interval,
+    sides,
+    typeset,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,22 +44,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["swap", "erasure"]
 
-DIRECTION = "Right of 0 it works against the gap in the labels, left of 0 along it."
-NO_DIRECTION = (
-    "The labels show no gap, so that the sign says little: right of 0 works against the gap that these rows happen to "
-    "have."
-)
-
 UNIT: dict[Kind, str] = {"swap": "sd of the logit", "erasure": "selection rate"}
 TITLE: dict[Kind, str] = {"swap": "Group swapped", "erasure": "Group erased"}
 
 TWINS_BELOW = 0.3
 """How far under a layer's effect its twins are drawn, in rows."""
-
-
-def sides(orientation: int) -> str:
-    """What lies left and right of 0, where the gap in labels has a direction (-1 or 1, not 0)."""
-    return "← aligned · compensating →" if orientation else "(no gap in the labels)"
 
 
 @house_style()
@@ -96,7 +95,7 @@ def _draw_layers(ax: Axes, report: PathwayReport, kind: Kind) -> None:
     ax.set_ylim(len(labels) - 0.45, -0.95)
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=3)
-    ax.set_xlabel(f"effect, {UNIT[kind]}\n{sides(report.orientation)}", parse_math=False, fontsize=8)
+    ax.set_xlabel(f"effect, {UNIT[kind]}\n{sides(bool(report.orientation))}", parse_math=False, fontsize=8)
     bare(ax, "bottom")
 
 

@@ -24,7 +24,7 @@ PAPER = "#fffffe"
 """Not quite white, so that it can be told from a white that a caller set."""
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b1fa8", "#8f2d56")
-"""Okabe and Ito's colours, told apart by most colour-blind readers, with a violet and a wine red for black and yellow."""
+"""Okabe and Ito's colours, told apart by most colour-blind readers, but violet and wine red for black and yellow."""
 
 PALETTE_LIGHT = (*PALETTE[:4], "#5c4400", "#338fc7", *PALETTE[6:])
 """The same on a light page, where two are too pale to be seen by everybody (3 to 1, WCAG 1.4.11)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fairheads.results._style import BAND, INK, PALETTE, SOFT, TWIN, bare, house_style, html_figure, new_figure, spread
-from fairheads.results._words import amount, clip, clip_middle
+from fairheads.results._words import DIRECTION, NO_DIRECTION, amount, clip, clip_middle, sides
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def plot(report: UnitReport, ax: Axes | None = None) -> Axes:
     ax.set_xlim(*spread([0.0, *twins, *(unit.value for unit in report.units)]))
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=5)
-    ax.set_xlabel("signed attribution, sd of the logit\n← aligned · compensating →", parse_math=False)
+    ax.set_xlabel(f"signed attribution, sd of the logit\n{sides(report.directed)}", parse_math=False)
     bare(ax, "bottom")
     return ax
 
@@ -68,7 +68,7 @@ def html(report: UnitReport) -> str:
     ax = plot(report)
     caption = (
         "Every dot is a unit, the largest of each layer: what it adds to the effect of moving people to the other group"
-        " at equal merit, right of 0 against the gap in the labels, left of 0 along it."
+        f" at equal merit. {DIRECTION if report.directed else NO_DIRECTION}"
     )
     if report.discovered:
         caption += " Diamonds are the units that are named, the largest with their number."

@@ -117,9 +117,10 @@ def html(report: UnitReport, last: str) -> str:
             "p",
             "p by rank",
         ]
+        gap = "the gap in the labels" if report.directed else "the gap that these rows happen to have"
         caption = (
             "Pathway neutralised: units chosen on one half of the rows, changed on the other; above 0 they were pushing"
-            " against the gap in the labels"
+            f" against {gap}"
         )
         rows = [_row(done) for done in report.neutralised]
         parts.append(markup.table(caption, head, rows, right=range(1, 7)))

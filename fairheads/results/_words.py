@@ -51,6 +51,17 @@ TAG_MEANS: dict[str, str] = {
     "check": "whether the measurement itself can be trusted",
 }
 
+DIRECTION = "Right of 0 it works against the gap in the labels, left of 0 along it."
+NO_DIRECTION = (
+    "The labels show no gap, so that the sign says little: right of 0 works against the gap that these rows happen to "
+    "have."
+)
+
+
+def sides(directed: bool) -> str:
+    """What lies left and right of 0 in a figure of effects, where the gap in labels has a direction."""
+    return "← aligned · compensating →" if directed else "(no gap in the labels)"
+
 
 def amount(value: float) -> str:
     """A rate or an effect: three decimals, never ``-0.000``; fewer where a score runs into the hundreds."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fairheads.results import _units_figure, _units_views
 from fairheads.results._text import wrapped
-from fairheads.results.number import Number
+from fairheads.results.number import OMIT, Number
 from fairheads.results.record import HIDDEN
 from fairheads.results.shown import Shown
 
@@ -120,6 +120,8 @@ class UnitReport(Shown):
     neutralised : tuple of Neutralisation
     every : tuple of UnitEffect
         Every unit of every layer, in order; not written into files.
+    directed : bool
+        Whether the labels show a gap that effects can work against; where they do not, signs say little.
     """
 
     group: str
@@ -133,6 +135,7 @@ class UnitReport(Shown):
     units: tuple[UnitEffect, ...]
     neutralised: tuple[Neutralisation, ...] = ()
     every: tuple[UnitEffect, ...] = field(default=(), metadata=HIDDEN)
+    directed: bool = field(default=True, metadata=OMIT)
 
     @property
     def total(self) -> int:
