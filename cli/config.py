@@ -12,6 +12,12 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LARGEST = 2**20
+"""Most bytes of a file of options."""
+
+MOST, SHOWN = 2**63, 60
+"""Numbers lie below the first; and the letters of a value that are shown."""
+
 
 def config_option(command: Command) -> Command:
     """--config FILE: what is not on the command line is taken from the file."""
@@ -34,14 +40,23 @@ def _read(context: click.Context, option: click.Parameter, file: Path | None) ->
 
 
 def _table(file: Path) -> dict[str, Any]:
-    from fairheads.errors import InputError
+    from fairheads.errors import InputError, first_line
 
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise InputError(
+                f"`--config` {str(file)!r} has more than {LARGEST // 2**20} MB, and is no file of options."
+            )
+        return tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise InputError(f"`--config` {str(file)!r} cannot be read: {error.strerror}.") from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
-        raise InputError(f"`--config` {str(file)!r} is no TOML file: {error}.") from error
+        said = first_line(error)[:200]
+        raise InputError(f"`--config` {str(file)!r} is no TOML file: {said}.") from error
 
 
 def _key(parameter: click.Parameter) -> str:
@@ -59,15 +74,29 @@ def _options(table: Mapping[str, Any], known: Mapping[str, click.Parameter], fil
     found = {}
     for key, value in table.items():
         if key not in known:
-            near = get_close_matches(key.replace("_", "-").lstrip("-"), known, n=1)
-            wrong.append(f"there is no {key!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            near = get_close_matches(key[:SHOWN].replace("_", "-").lstrip("-"), known, n=1)
+            wrong.append(f"there is no {_told(key)}" + (f" (did you mean {near[0]!r}?)" if near else ""))
         elif (said := _refused(known[key], value)) is not None:
-            wrong.append(f"{key!r} must be {said}, got {value!r}")
+            wrong.append(f"{key!r} must be {said}, got {_told(value)}")
         else:
             found[str(known[key].name)] = _as_words(known[key], value)
     if wrong:
-        raise ConfigError(f"`--config` {str(file)!r}: {'; '.join(wrong)}.")
+        more = f"; and {len(wrong) - 5:,} more" if len(wrong) > 5 else ""
+        raise ConfigError(f"`--config` {str(file)!r}: {'; '.join(wrong[:5])}{more}.")
     return found
+
+
+def _told(value: Any) -> str:
+    """The beginning of a value."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out a number of thousands of digits
+        return "a huge number"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _refused(parameter: click.Parameter, value: Any) -> str | None:
@@ -76,12 +105,15 @@ def _refused(parameter: click.Parameter, value: Any) -> str | None:
         return None if isinstance(value, bool) else "true or false"
     if parameter.multiple or parameter.nargs != 1 or "[,COL]" in _shown(parameter) or "[,NAME]" in _shown(parameter):
         texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        given = [value] if isinstance(value, str) else value if texts else [""]
+        if any("\0" in each for each in given):
+            return "without null characters"
         return None if isinstance(value, str) or texts else "a text or a list of texts"
     if isinstance(parameter.type, click.types.IntParamType):
-        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+        return None if _is_number(value, int) and abs(value) < MOST else "a whole number"
     if isinstance(parameter.type, click.types.FloatParamType):
-        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
-    return None if isinstance(value, str) else "a text"
+        return None if _is_number(value, int | float) and abs(value) < MOST else "a number"
+    return None if isinstance(value, str) and "\0" not in value else "a text"
 
 
 def _shown(parameter: click.Parameter) -> str:

@@ -26,12 +26,11 @@ def render(report: Path, form: str, out: Path | None) -> None:
     fairheads render merged-report/merge.json --format text
     """
     from fairheads.errors import ConfigError
-    from fairheads.reports import load, save_texts
-    from fairheads.reports import render as page
+    from fairheads.reports import render_file, save_texts
 
     if out is not None and out.resolve() == report.resolve():
         raise ConfigError("`--out` would overwrite the report itself; name another file.")
-    text = page(load(report), form)
+    text = render_file(report, form)
     if out is None:
         click.echo(text, nl=False)
     else:

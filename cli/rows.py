@@ -146,22 +146,22 @@ def _numbers(table: Table, order: tuple[str, ...]) -> Rows:
 
 def _arrays(columns: Columns) -> Rows:
     """The arrays of a .npz file: label, groups, and all others as inputs under their names."""
-    import numpy as np
     import pandas as pd
 
     from fairheads.data import Dataset
-    from fairheads.data.files import reading, tables_in
+    from fairheads.data.arrays import arrays_in
+    from fairheads.data.columns import listed
+    from fairheads.data.files import tables_in
     from fairheads.data.table import table_of
     from fairheads.errors import InputError
 
     (file,) = tables_in(Path(columns.source))
-    with reading(file), np.load(file, allow_pickle=False) as archive:
-        held = {name: _decoded(archive[name]) for name in archive.files}
+    held = arrays_in(file)
     label, group = columns.label or "y", names(columns.group) or ("group",)
     said = (label, *group, *names(columns.drop))
     if missing := [name for name in said if name not in held]:
         raise InputError(
-            f"{file.name} has no array {missing[0]!r}; it has: {', '.join(held)} (--label and --group name arrays)."
+            f"{file.name} has no array {missing[0]!r}; it has: {listed(list(held))} (--label and --group name arrays)."
         )
     for name in (label, *group):
         if held[name].ndim != 1 or len(held[name]) != len(held[label]):
@@ -186,18 +186,17 @@ def _arrays(columns: Columns) -> Rows:
 
 def _structured(columns: Columns) -> Table:
     """A .npy file of named columns as a table."""
-    import numpy as np
     import pandas as pd
 
-    from fairheads.data.files import reading, tables_in
+    from fairheads.data.arrays import columns_in
+    from fairheads.data.columns import check_columns
+    from fairheads.data.files import tables_in
     from fairheads.data.table import table_of
     from fairheads.errors import ConfigError, InputError
 
     (file,) = tables_in(Path(columns.source))
-    with reading(file):
-        array = np.load(file, allow_pickle=False)
-    found = array.dtype.names
-    if found is None or array.ndim != 1:
+    found = columns_in(file)
+    if not found:
         raise InputError(
             f"{file.name} is one array, without names for the label and the group; save all in one file:"
             " numpy.savez('rows.npz', x=x, y=y, group=group)."
@@ -205,10 +204,9 @@ def _structured(columns: Columns) -> Table:
     group, drop = names(columns.group), names(columns.drop)
     if columns.label is None or not group:
         raise ConfigError(f"{columns.source!r} needs its label and group columns named (--label, --group).")
-    if missing := [name for name in (columns.label, *group, *drop) if name not in found]:
-        raise InputError(f"{file.name} has no column {missing[0]!r}; it has: {', '.join(found)}.")
+    check_columns([*dict.fromkeys((columns.label, *group, *drop))], list(found), file.name)
     return table_of(
-        pd.DataFrame({name: _decoded(array[name]) for name in found}),
+        pd.DataFrame(found),
         label=columns.label,
         group=group,
         favourable=columns.favourable,
@@ -217,10 +215,6 @@ def _structured(columns: Columns) -> Table:
         name=file.name,
         source=hashlib.sha256(file.read_bytes()).hexdigest(),
     )
-
-
-def _decoded(values: Any) -> Any:
-    return values.astype("U") if values.dtype.kind == "S" else values
 
 
 def _loaded(loader: str, columns: Columns) -> Rows:

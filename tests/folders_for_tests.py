@@ -66,6 +66,8 @@ def laid(content: bytes, folder: Path) -> bool:
             continue  # no name that lies in a folder
         path = folder / os.fsdecode(name)
         try:
+            if not path.parent.resolve().is_relative_to(folder.resolve()):
+                continue  # it would be written through a link
             path.parent.mkdir(parents=True, exist_ok=True)
             if inner.startswith(LINK):
                 path.symlink_to(os.fsdecode(inner[len(LINK) :]))

@@ -1,4 +1,4 @@
-"""Opens changed files of models and of rows one after another, as an audit would, and tells what went wrong.
+"""Opens changed files of models, rows and reports one after another, as an audit would, and tells what went wrong.
 
 Run as a program it is the process that is meant to be broken: it prints a line of JSON for every finding, and one at
 the end. Anything but a network that runs, or an error of one line, is a finding; so is whatever `Watch` sees.
@@ -29,11 +29,23 @@ os.environ["OMP_NUM_THREADS"] = "1"
 ENDS = (
     *(".pt2", ".onnx", ".safetensors", ".npz", ".pt", ".pkl", ".skops", ".model"),
     *(".folder", ".csv", ".gz", ".xz", ".parquet"),
+    *(".report", ".toml", ".feed", ".arrays", ".array", ".images"),
 )
 """Ends of the names of files, of which the first byte of an input of atheris chooses; a folder is laid from its one."""
 
 MEMORY = 2**31
 """Most bytes of memory, in all and beyond what the libraries take."""
+
+MARKUP = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>' onload='x",
+    "]]></style></title></script><!--",
+    "$\\frac{$ $x_1$",
+    "[a](javascript:alert(1)) |`*",
+    "=cmd|' /C calc'!A0",
+    "\x1b[2J\r\x00\u202e",
+)
+"""Text that a page, a figure, a table or a terminal could take for more than text."""
 
 SECONDS = 30
 """Most seconds of CPU that a file may take."""
@@ -116,7 +128,8 @@ def network() -> Any:
 
 
 def run(path: Path) -> None:
-    """Open a model and decide about a few rows, with a factory where it asks for one; or read a table."""
+    """Open a model and decide about a few rows, with a factory where it asks for one; or read what else it is."""
+    from handed_for_tests import HANDED
     from opened_for_tests import TABLES, judge, open_rows
 
     from fairheads.errors import ConfigError
@@ -124,6 +137,9 @@ def run(path: Path) -> None:
 
     if path.suffix in TABLES:
         open_rows(path)
+        return
+    if path.suffix in HANDED:
+        HANDED[path.suffix](path)
         return
     try:
         model = open_model(path)
@@ -188,6 +204,8 @@ def seeds(marker: Path) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]
 
     import numpy as np
     import torch
+    from handed_for_tests import handed
+    from handed_for_tests import ready as ready_to_show
     from hostile_for_tests import exported, files
     from opened_for_tests import folders, ready, tables
     from safetensors.torch import save
@@ -204,8 +222,10 @@ def seeds(marker: Path) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]
         *_with_extras(),
         *folders(),
         *tables(),
+        *handed(),
     ]
     ready()
+    ready_to_show()
     hostile = [(Path(each.name).suffix, each.content) for each in files(marker) if len(each.content) < 2**17]
     return made, hostile
 
@@ -249,6 +269,7 @@ class Fuzzer:
             "torch.hub.load",
             "../../x",
             "/etc/passwd",
+            *MARKUP,
             *MODEL_TYPES,
         )
         self.mutator = Mutator(seed, [content for _, content in self.whole + self.bases], words)
@@ -271,9 +292,9 @@ class Fuzzer:
         path = kept = self.folder / f"case{end}"
         path.write_bytes(content)
         away = False
-        if end == ".folder":
-            path = self.folder / "case"
-            away = laid(content, path)
+        if end in (".folder", ".images"):
+            path = self.folder / f"laid{end}"
+            away = laid(content, path) and end == ".folder"
         fate, wrong = checked(path, self.watch)
         if self.marker.exists():
             self.marker.unlink()
@@ -281,9 +302,11 @@ class Fuzzer:
         if away and fate == "ran":
             wrong = f"followed a link out of its folder {wrong or ''}"
         kept.unlink()
-        shutil.rmtree(self.folder / "case", ignore_errors=True)
-        if left := list(self.folder.iterdir()):
+        if path != kept:
+            shutil.rmtree(path, ignore_errors=True)
+        for left in list(self.folder.iterdir()):
             wrong = f"left {left} {wrong or ''}"
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
         if wrong is not None and (kind := (fate, wrong[:20])) not in self.told:  # one of each kind
             self.told.add(kind)
             self.findings += 1
@@ -341,10 +364,11 @@ def _with_atheris(given: argparse.Namespace) -> None:
     """The same under atheris, which keeps what reaches new code of the readers."""
     import atheris
 
-    rooms = ["fairheads.models", "fairheads.activations", "zipfile", "pickletools"]
-    with atheris.instrument_imports(include=rooms):
-        import fairheads.audit
-        import fairheads.models  # noqa: F401
+    rooms = ["models", "activations", "data", "results", "reports"]
+    named = [*(f"fairheads.{room}" for room in rooms), "fairheads_cli", "zipfile", "pickletools"]
+    with atheris.instrument_imports(include=named):
+        import fairheads_cli.audit
+        import fairheads_cli.rows  # noqa: F401
     fuzzer = Fuzzer(given.folder, given.seed)
     corpus = given.folder.parent / "corpus"
     corpus.mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from folders_for_tests import LINKS, MAGIC, NAMES, packed, unpacked
+from mutated_parts_for_tests import PNG, changed_picture, changed_rows, changed_settings
 
 SIZES = (
     0,
@@ -89,6 +90,9 @@ class Mutator:
             (lambda c: c[:1] == b"\x80" and c[1:2] <= b"\x05", self._of_pickle),
             (lambda c: c[8:9] == b"{", self._of_safetensors),
             (lambda c: c[:6] == b"\x93NUMPY", self._of_array),
+            (lambda c: c.startswith(PNG), lambda c, _: changed_picture(c, self.random)),
+            (lambda c: b" = " in c[:40], lambda c, _: changed_settings(c, self.random, self.words)),
+            (lambda c: b"," in c.partition(b"\n")[0][:40], lambda c, _: changed_rows(c, self.random, self.words)),
             (_is_protobuf, self._of_protobuf),
         ]
 

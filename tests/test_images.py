@@ -130,7 +130,7 @@ def test_size_layout_and_colours_are_as_said() -> None:
         ({"kind": "image"}, '"size"'),
         ({"kind": "image", "size": [4, 4], "crop": 3}, "no others"),
         ({"kind": "image", "size": "big"}, "lists of numbers"),
-        ({"kind": "image", "size": [0, 4]}, "from 1 to 4,096"),
+        ({"kind": "image", "size": [0, 4]}, "1 to 1,048,576 pixels"),
         ({"kind": "image", "size": [float("inf"), 4]}, "lists of numbers"),
         ({"kind": "image", "size": [4, 4], "scale": [1, 1, 0]}, "`scale` above 0"),
         ({"kind": "image", "size": [4, 4], "mean": [1, 1]}, "must have 3 numbers"),

@@ -96,8 +96,12 @@ def check_columns(wanted: Sequence[str], there: Sequence[str], where: str) -> No
         elif list(there).count(name) > 1:
             wrong.append(f"more than one column {_short(name)}")
     if wrong:
-        listed = ", ".join(name[:_LONGEST] for name in there[:12]) + (", ..." if len(there) > 12 else "")
-        raise InputError(f"{where} has {', '.join(wrong)}; it has: {listed or 'no columns'}.{_separated(there)}")
+        raise InputError(f"{where} has {', '.join(wrong)}; it has: {listed(there)}.{_separated(there)}")
+
+
+def listed(there: Sequence[str]) -> str:
+    """The columns that there are, for a message: at most twelve, none longer than sixty letters."""
+    return ", ".join(name[:_LONGEST] for name in there[:12]) + (", ..." if len(there) > 12 else "") or "no columns"
 
 
 def check_once(there: Sequence[str], where: str) -> None:

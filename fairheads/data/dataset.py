@@ -209,8 +209,10 @@ def _same_length(name: str, values: NDArray[Any], n: int) -> NDArray[Any]:
 
 def _finite(key: str, values: ArrayLike, feature_names: tuple[str, ...] | None) -> NDArray[Any]:
     array = np.asarray(values)
-    if array.dtype == object or array.dtype.kind in "US":
-        raise InputError(f"input `{key}` must be numeric, got values of type {array.dtype}; encode it first.")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"input `{key}` must be numeric, got values of type {str(array.dtype)[:60]}; encode it first.")
+    if array.ndim == 0:
+        raise InputError(f"input `{key}` must have one entry per row, got a single value.")
     if array.dtype.kind != "f":
         return array if array.dtype.kind in "iub" and key != "x" else array.astype(np.float32)
     with np.errstate(over="ignore"):

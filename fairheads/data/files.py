@@ -60,7 +60,7 @@ def reading(file: Path) -> Iterator[None]:
             " -t UTF-8; if it is something else, it is no table."
         ) from error
     except Exception as error:
-        reason = first_line(error)
+        reason = first_line(error)[:300]
         raise InputError(f"{file.name} cannot be read as a table: {reason}") from error
 
 

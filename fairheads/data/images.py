@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fairheads.data.columns import check_columns
 from fairheads.data.dataset import BLOCK, Batch
 from fairheads.data.stream import Stream
 from fairheads.data.table import Table
@@ -25,6 +26,15 @@ MOST_BYTES = 64 * 2**20
 
 MOST_PIXELS = 80_000_000
 """Most pixels of an image: a small file may claim any number."""
+
+MOST_SETTINGS = 2**20
+"""Bytes that are read of a description of how images are fed."""
+
+MOST_FED = 2**20
+"""Most pixels of an image as it is fed: hundreds are fed at a time."""
+
+LARGEST = 1e30
+"""Numbers of means and scales lie below: images are fed in 32 bits."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")
 """What is opened, found by content: some of Pillow's other formats start programs."""
@@ -68,11 +78,15 @@ class ImageEncoder:
     def __post_init__(self) -> None:
         if self.colours not in COLOURS or self.layout not in ("CHW", "HWC"):
             raise ConfigError(f"`colours` must be RGB or L and `layout` CHW or HWC, got {self.colours}, {self.layout}.")
-        if len(self.size) != 2 or min(self.size) < 1 or max(self.size) > 4096:
-            raise ConfigError(f"`size` must be a height and a width from 1 to 4,096 pixels, got {self.size}.")
-        wanted = COLOURS[self.colours]
+        if len(self.size) != 2 or min(self.size) < 1 or self.size[0] * self.size[1] > MOST_FED:
+            raise ConfigError(
+                f"`size` must be a height and a width of 1 to {MOST_FED:,} pixels in all, got {str(self.size)[:60]}."
+            )
+        wanted, numbers = COLOURS[self.colours], (*self.mean, *self.scale)
         if len(self.mean) != wanted or len(self.scale) != wanted or not all(each > 0 for each in self.scale):
             raise ConfigError(f"`mean` and `scale` must have {wanted} numbers, `scale` above 0.")
+        if not all(abs(each) < LARGEST for each in numbers):
+            raise ConfigError(f"`mean` and `scale` must be numbers below {LARGEST:g}.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -106,8 +120,11 @@ class ImageEncoder:
     def from_dict(cls, plain: Mapping[str, Any]) -> ImageEncoder:
         """The encoder of a JSON object: size, and where they differ from the defaults mean, scale, layout, colours."""
         known = {"size", "mean", "scale", "layout", "colours"}
+        words = (plain.get("layout", "CHW"), plain.get("colours", "RGB"))
         if plain.get("kind") != "image" or not {"size"} <= plain.keys() - {"kind"} <= known:
             raise ConfigError(f'it must have the "kind" "image" and a "size", and of {sorted(known)} no others.')
+        if not all(isinstance(word, str) and len(word) < 9 for word in words):
+            raise ConfigError("`layout` must be CHW or HWC and `colours` RGB or L.")
         try:
             settings: dict[str, Any] = {"size": tuple(int(v) for v in plain["size"])}
             settings |= {name: tuple(float(v) for v in plain[name]) for name in ("mean", "scale") if name in plain}
@@ -125,10 +142,13 @@ class ImageEncoder:
             If it is no JSON object, or not one of an encoder.
         """
         try:
-            plain = json.loads(Path(file).read_text(encoding="utf-8"))
+            with Path(file).open("rb") as opened:
+                plain = json.loads(opened.read(MOST_SETTINGS).decode("utf-8"))
             return cls.from_dict(plain if isinstance(plain, dict) else {})
         except (OSError, ValueError, RecursionError) as error:  # a ConfigError is a ValueError
-            raise InputError(f"{str(file)!r} is no description of how images are fed: {first_line(error)}") from error
+            raise InputError(
+                f"{str(file)!r} is no description of how images are fed: {first_line(error)[:200]}"
+            ) from error
 
 
 def stream_images(
@@ -157,8 +177,7 @@ def stream_images(
         If the column is not there, an image is missing, lies outside the folder, is a link, is no image, or is larger
         than 64 MB or 80 million pixels; the first row of the table that has such an image is named.
     """
-    if column not in table.columns:
-        raise InputError(f"{table.name} has no column {column!r}; it has: {', '.join(table.columns)}.")
+    check_columns([column], list(table.columns), table.name)
     read = _reader(Path(source))
     places = np.arange(len(table)) if rows is None else np.flatnonzero(rows)
     parts = [_Images(table, column, read, encoder, places[i : i + BLOCK]) for i in range(0, len(places), BLOCK)]
@@ -209,7 +228,7 @@ def _reader(source: Path) -> _Reader:
         raise InputError(f"there is no folder or archive {str(source)!r}.")
     try:
         archive = zipfile.ZipFile(source)
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # its directory may say anything
         raise InputError(
             f"{source.name} is neither a folder of images nor a zip archive: {first_line(error)}."
         ) from error
@@ -233,6 +252,8 @@ def _in_archive(archive: zipfile.ZipFile, name: str) -> bytes:
         raise InputError("the archive has no member of this name") from error
     if stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
         raise InputError("it is a link or encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError("it is packed by a method other than deflate")
     _refuse_large(info.file_size)
     with archive.open(info) as member:  # a header may lie about the size, so no more is unpacked than may be there
         content = member.read(MOST_BYTES + 1)

@@ -2,7 +2,7 @@
 
 from fairheads.reports.comparison import comparison_page
 from fairheads.reports.gates import Gate, check_refused, gap_gate, junit, verdict_gates
-from fairheads.reports.pages import FORMATS, load, render
+from fairheads.reports.pages import FORMATS, load, render, render_file
 from fairheads.reports.replaced import refuse_other
 from fairheads.results._saving import save_texts
 from fairheads.results.shown import Report
@@ -18,6 +18,7 @@ __all__ = [
     "load",
     "refuse_other",
     "render",
+    "render_file",
     "save_texts",
     "verdict_gates",
 ]

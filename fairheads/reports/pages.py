@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fairheads.errors import ConfigError
+from fairheads.errors import ConfigError, FairheadsError, InputError, line_with_kind
 from fairheads.results import (
     AuditReport,
     Comparison,
@@ -19,7 +18,8 @@ from fairheads.results import (
     PaperReport,
     SelftestReport,
 )
-from fairheads.results.shown import Report
+from fairheads.results._text import inert
+from fairheads.results.shown import Report, plain_in
 
 KINDS: tuple[type[Report], ...] = (
     AuditReport,
@@ -45,7 +45,7 @@ FORMATS: dict[type[Report], dict[str, Callable[[Any], str]]] = {kind: _formats(k
 
 
 def render(report: Report, format: str) -> str:
-    """The report in one of the `FORMATS` of its kind.
+    """The report in one of the `FORMATS` of its kind; nothing in its text or Markdown moves a terminal's cursor.
 
     Raises
     ------
@@ -55,7 +55,8 @@ def render(report: Report, format: str) -> str:
     formats = FORMATS[type(report)]
     if format not in formats:
         raise ConfigError(f"`format` must be one of {list(formats)}, got {format!r}.")
-    return formats[format](report)
+    text = formats[format](report)
+    return inert(text) if format in ("text", "md") else text
 
 
 def load(path: str | Path) -> Report:
@@ -66,10 +67,27 @@ def load(path: str | Path) -> Report:
     InputError
         If there is no such file or it holds none.
     """
+    plain = plain_in(path)
+    kind = next((kind for kind in KINDS if plain.get("schema") == kind.SCHEMA), AuditReport)
+    return kind.from_file(path, plain)
+
+
+def render_file(path: str | Path, format: str) -> str:
+    """The report in a JSON file in one of the `FORMATS` of its kind.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it holds no report, or one whose parts do not fit together.
+    ConfigError
+        If there is no such format of this report.
+    """
+    report = load(path)
     try:
-        plain = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        plain = None  # `AuditReport.load` says what is wrong
-    schema = plain.get("schema") if isinstance(plain, dict) else None
-    kind = next((kind for kind in KINDS if schema == kind.SCHEMA), AuditReport)
-    return kind.load(path)
+        return render(report, format)
+    except (FairheadsError, MemoryError):
+        raise
+    except Exception as error:  # one that fairheads did not write may lack anything that a view looks for
+        raise InputError(
+            f"{str(path)!r} cannot be shown: its parts do not fit together ({line_with_kind(error)})."
+        ) from error

@@ -7,6 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from fairheads.results._text import inert
+
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula starts with; the last four are the full-width forms, which some spreadsheets take for the same."""
 
@@ -18,7 +20,8 @@ def csv_text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Lines of a CSV file (RFC 4180, line breaks of one character): None is empty, booleans are true and false.
 
     A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break, blanks before it or not, gets an
-    apostrophe first: spreadsheets would take it for a formula. Numbers are left as they are.
+    apostrophe first: spreadsheets would take it for a formula. What would move a terminal's cursor, or is no UTF-8, is
+    shown as U+FFFD. Numbers are left as they are.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -32,11 +35,11 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return _inert(value)
+        return inert(_without_formula(value))
     return value
 
 
-def _inert(text: str) -> str:
+def _without_formula(text: str) -> str:
     """With an apostrophe before what starts a formula, wherever a spreadsheet would look for its start."""
     rest = text
     while (shorter := rest.lstrip().lstrip(_BLANKS)) != rest:

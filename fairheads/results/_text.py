@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Sequence
 
 WIDTH = 100
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Controls but the tab and the line break, and lone surrogates."""
+
+
+def inert(text: str) -> str:
+    """The text with U+FFFD for what moves a terminal's cursor or cannot be UTF-8: names in a file may hold it."""
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def columns(text: str) -> int:

@@ -17,6 +17,9 @@ T = TypeVar("T")
 HIDDEN: dict[str, Any] = {"json": False}
 """Field metadata: the field stays in Python and is left out of JSON."""
 
+LARGEST, LONGEST = 1e300, 200
+"""Numbers of results lie below the first: sums of larger ones overflow. And the most letters of a name in an error."""
+
 
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples and dicts as JSON types; NaN and infinities as null."""
@@ -50,13 +53,15 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
     if kind is Any:
         return plain
     if origin in (typing.Union, types.UnionType):
+        if plain is None and type(None) in get_args(kind):
+            return None
         if type(plain) in get_args(kind):
-            return plain
+            return _read(type(plain), plain, where)
         return _read(next(a for a in get_args(kind) if a is not type(None)), plain, where)
     if origin is typing.Literal:
         if plain in get_args(kind):
             return plain
-        raise InputError(f"{where} must be one of {list(get_args(kind))}, got {plain!r}.")
+        raise InputError(f"{_short(where)} must be one of {list(get_args(kind))}, got {_short(repr(plain))}.")
     if origin is tuple and isinstance(plain, list):
         return tuple(_read(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(plain))
     if origin is dict and isinstance(plain, dict):
@@ -64,11 +69,22 @@ def _read(kind: Any, plain: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(plain, dict):
         return _read_fields(kind, plain, where)
     if kind is float and (plain is None or (isinstance(plain, int | float) and not isinstance(plain, bool))):
-        return math.nan if plain is None else float(plain)
+        return math.nan if plain is None else float(_below(LARGEST, plain, where))
     if kind in (int, str, bool) and type(plain) is kind:
-        return plain
+        return _below(2**63, plain, where) if kind is int else plain
     shown = getattr(kind, "__name__", str(kind))
-    raise InputError(f"{where} must be a {shown}, got {type(plain).__name__}.")
+    raise InputError(f"{_short(where)} must be a {shown}, got {type(plain).__name__}.")
+
+
+def _below(most: float, plain: float, where: str) -> float:
+    if not abs(plain) < most:
+        raise InputError(f"{_short(where)} must be a number below {most:.4g}, got {_short(str(plain))}.")
+    return plain
+
+
+def _short(text: str) -> str:
+    """Names in a file may be as long as the file."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _read_fields(kind: Any, plain: dict[str, Any], where: str) -> Any:
@@ -81,12 +97,13 @@ def _read_fields(kind: Any, plain: dict[str, Any], where: str) -> Any:
         if name not in plain and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     )
     if unknown or missing:
-        raise InputError(f"{where} is not a fairheads result: unknown keys {unknown}, missing keys {missing}.")
+        keys = f"unknown keys {_short(str(unknown))}, missing keys {missing}"
+        raise InputError(f"{_short(where)} is not a fairheads result: {keys}.")
     values = {name: _read(hints[name], value, f"{where}.{name}") for name, value in plain.items()}
     try:
         return kind(**values)
-    except ValueError as error:
-        raise InputError(f"{where} is not a fairheads result: {error}.") from error
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+        raise InputError(f"{_short(where)} is not a fairheads result: {_short(str(error))}.") from error
 
 
 @functools.cache
@@ -95,8 +112,12 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def json_text(plain: Any) -> str:
-    """Plain data as the JSON text that fairheads writes: UTF-8, two blanks, a line break at the end."""
-    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Plain data as the JSON text that fairheads writes: UTF-8, two blanks, a line break at the end.
+
+    A lone surrogate in a name cannot be UTF-8; escaped it is still the same JSON string.
+    """
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def json_schema(kind: Any) -> dict[str, Any]:

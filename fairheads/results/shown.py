@@ -8,9 +8,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from fairheads.errors import InputError
+from fairheads.errors import InputError, first_line
 from fairheads.results._stylesheet import framed
+from fairheads.results._text import inert
 from fairheads.results.record import from_plain, json_text, to_plain
+
+MOST_BYTES = 64 * 2**20
+"""Largest file of a result: 10,000 groups fill as much, and what is read of it takes twenty times the memory."""
+
+
+def plain_in(path: str | Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is larger than 64 MB, or it holds something else, such as NaN, which is no JSON.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError(f"{str(file)!r} has more than {MOST_BYTES // 2**20} MB, and is no fairheads result.")
+        plain = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise InputError(f"{str(file)!r} cannot be read: {error.strerror}.") from error
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{str(file)!r} is not a JSON file: {first_line(error)}.") from error
+    if not isinstance(plain, dict):
+        raise InputError(f"{str(file)!r} holds no fairheads result.")
+    return plain
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 class Displayed(ABC):
@@ -28,11 +62,11 @@ class Displayed(ABC):
         """The result as an HTML fragment; everything that came from data is escaped."""
 
     def __str__(self) -> str:
-        return self.summary()
+        return inert(self.summary())
 
     def __repr__(self) -> str:
         """The class and the first line of the summary."""
-        return f"<{type(self).__name__}: {self.summary().splitlines()[0].strip()}>"
+        return f"<{type(self).__name__}: {str(self).splitlines()[0].strip()}>"
 
     def _repr_html_(self) -> str:
         return framed(self.html())
@@ -70,18 +104,20 @@ class Shown(Displayed):
         InputError
             If there is no such file or it holds something else.
         """
-        file = Path(path)
-        try:
-            plain = json.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{str(file)!r} cannot be read: {error.strerror}.") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{str(file)!r} is not a JSON file: {error}.") from error
-        if not isinstance(plain, dict):
-            raise InputError(f"{str(file)!r} holds no fairheads result.")
+        return cls.from_file(path, plain_in(path))
+
+    @classmethod
+    def from_file(cls, path: str | Path, plain: Mapping[str, Any]) -> Self:
+        """The result in the JSON object that a file holds.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
         schema = getattr(cls, "SCHEMA", None)
         if schema is not None and plain.get("schema") != schema:
-            raise InputError(f"{str(file)!r} is not of the schema {schema}, but of {plain.get('schema')!r}.")
+            raise InputError(f"{str(path)!r} is not of the schema {schema}, but of {repr(plain.get('schema'))[:60]}.")
         return cls.from_dict(plain)
 
 
