@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,21 @@ def test_a_look_at_more_rows_than_there_are_is_one_at_all_of_them(here: Path) ->
     )
     assert "all 1,500 rows of numbers.parquet" in asked["notes"][0] and "(9,999 were asked for)" in asked["notes"][0]
     assert {**asked, "notes": None} == {**plain, "notes": None}
+
+
+def test_an_audit_of_a_stream_reads_it_twice_and_gives_the_report_of_the_same_rows_in_memory() -> None:
+    held, passes = synthetic(900, seed=2), list[int]()
+
+    def parts() -> Iterator[Dataset]:
+        for start in range(0, len(held), 350):
+            yield held.take(range(start, min(start + 350, len(held))))
+        passes.append(len(held))  # all were asked for
+
+    net = MLP(8, hidden=(6, 5), seed=0)
+    streamed = audit(net, Stream(parts, group_names=held.group_names), sample=500)
+    assert len(passes) == 2
+    in_memory = audit(net, held, sample=500)
+    assert streamed.to_json() == in_memory.to_json()
 
 
 @pytest.mark.parametrize("few", ["79", "0", "-5"])

@@ -197,6 +197,33 @@ def test_length_counts_and_inputs_are_those_of_the_rows_in_memory() -> None:
     assert len(passes) == 2, "one look at the first batch, one pass"
 
 
+def test_rows_that_are_to_be_kept_are_taken_from_the_next_pass_whatever_it_is_made_for() -> None:
+    whole, passes = rows(90), list[int]()
+
+    def source() -> list[Batch]:
+        passes.append(1)
+        return cut(whole, [7, 20, 0, 1])
+
+    stream = Stream(source, group_names=NAMES)
+    np.testing.assert_array_equal(stream.group, whole.group)
+    assert stream.group.itemsize == 1 and len(passes) == 2, "one look at the first batch, one pass"
+    places = np.array([0, 6, 7, 50, 89])
+    stream.keep(places)
+    next(iter(stream))  # no whole pass
+    list(stream)
+    passes.clear()
+    assert_same(stream.take(places).rows(), whole.take(places))
+    assert not passes
+    assert_same(stream.take(places).rows(), whole.take(places))  # handed over before: read again
+    assert len(passes) == 1
+    pieces = stream_of(cut(whole, [7, 20, 0, 1]))
+    pieces.keep(places)
+    list(pieces.epoch(0, 10))  # the pieces in another order: nothing is kept
+    assert_same(pieces.take(places).rows(), whole.take(places))
+    with pytest.raises(InputError, match="ascending places from 0 to 89"):
+        stream.keep([3, 1])
+
+
 @given(st.integers(1, 120), SIZES)
 def test_the_record_of_a_stream_is_that_of_its_rows_in_memory(n: int, sizes: list[int]) -> None:
     whole = rows(n)
