@@ -158,7 +158,8 @@ def test_an_audit_of_a_stream_reads_it_twice_and_gives_the_report_of_the_same_ro
         passes.append(len(held))  # all were asked for
 
     net = MLP(8, hidden=(6, 5), seed=0)
-    streamed = audit(net, Stream(parts, group_names=held.group_names), sample=500)
+    stream = Stream(parts, group_names=held.group_names, feature_names=held.feature_names, name=held.name)
+    streamed = audit(net, stream, sample=500)
     assert len(passes) == 2
     in_memory = audit(net, held, sample=500)
     assert streamed.to_json() == in_memory.to_json()

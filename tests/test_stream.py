@@ -216,7 +216,7 @@ def test_rows_that_are_to_be_kept_are_taken_from_the_next_pass_whatever_it_is_ma
     assert not passes
     assert_same(stream.take(places).rows(), whole.take(places))  # handed over before: read again
     assert len(passes) == 1
-    pieces = stream_of(cut(whole, [7, 20, 0, 1]))
+    pieces = Stream(cut(whole, [7, 20, 0, 1]), group_names=NAMES)
     pieces.keep(places)
     list(pieces.epoch(0, 10))  # the pieces in another order: nothing is kept
     assert_same(pieces.take(places).rows(), whole.take(places))
