@@ -10,7 +10,7 @@ from fairheads.results import _markup as markup
 from fairheads.results import _selftest_figure
 from fairheads.results._markdown import inert, pipes
 from fairheads.results._text import text_table, wrapped
-from fairheads.results._words import VERDICT_NAME, clip, count, interval, percent, printable
+from fairheads.results._words import VERDICT_NAME, capital, clip, count, interval, percent, printable
 from fairheads.results.page import html_document
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ ABOUT = {
     "UNUSED": "the same units in the twins, and nothing reads them",
     "PERM": "the twins and the model as they are; groups dealt out anew among the rows of each label",
 }
+IN_WORDS = {"MERGE": "Heads merged at the last layer (MERGE)", "PLANT": "Heads in units of every layer (PLANT)"}
+
 MOST = 3
 """Reasons that are told."""
 
 LAST = "This does not say that trained heads are found as planted ones are, nor that the model has none."
-HEADS = ("planted head", "strength", "adds", "runs", "found", "or supp.", "denied", "undecided", "share found")
-NULLS = ("no head", "runs", "false heads", "or supp.", "undecided", "share false")
+HEADS = ("planted head", "strength", "adds", "runs", "found", "suspected", "denied", "undecided", "share found")
+NULLS = ("no head", "runs", "false heads", "suspected", "undecided", "share false")
 
 
 def _title(report: SelftestReport) -> str:
@@ -60,7 +62,7 @@ def _about(report: SelftestReport) -> list[str]:
 
 
 def _findings(report: SelftestReport) -> list[str]:
-    heads = [f"{name}: {_least(report, name)}." for name in report.planted]
+    heads = [f"{IN_WORDS.get(name, name)}: {_least(report, name)}." for name in report.planted]
     return [*heads, *_why(report), f"False heads: {report.false_heads} in {report.nulls} runs without a head."]
 
 
@@ -69,7 +71,9 @@ def _why(report: SelftestReport) -> list[str]:
     reasons: Counter[str] = Counter()
     for each in report.classes:
         reasons.update(each.reasons if each.head else {})
-    said = [f"{printable(reason)} ({n})" for reason, n in reasons.most_common(MOST)]
+    said = [
+        f"{printable(reason)} ({count(n)} {'run' if n == 1 else 'runs'})" for reason, n in reasons.most_common(MOST)
+    ]
     return [f"Where a planted head was not found: {'; '.join(said)}."] if said else []
 
 
@@ -84,18 +88,21 @@ def _least(report: SelftestReport, name: str) -> str:
     return f"the smallest strength found in every run is {least.strength:g} (adds {_added(report, least)} margins){but}"
 
 
-def _legend(report: SelftestReport) -> list[str]:
-    names = dict.fromkeys(each.name for each in report.classes)
-    meanings = [f"{name}: {ABOUT[name]}." for name in names if name in ABOUT]
-    units = (
-        "strength: share of what demographic parity needs. adds: difference that the head makes between the groups at"
-        f" equal score without it, in margins of {report.margin:g} sd of the logit, mean of the runs;"
-        " below 1 it is none worth the name."
-    )
-    words = (
-        "found: compensating_head, or consistent_with_compensating_head. or supp.: head_or_suppression, neither found"
-        " nor denied. denied: a verdict that says there is no head."
-    )
+def _meanings(report: SelftestReport) -> dict[str, str]:
+    """What the names and the words of the tables mean."""
+    classes = dict.fromkeys(each.name for each in report.classes)
+    return {name: ABOUT[name] for name in classes if name in ABOUT} | {
+        "strength": "share of what demographic parity needs",
+        "adds": "difference that the head makes between the groups at equal score without it, in margins of"
+        f" {report.margin:g} sd of the logit, mean of the runs; below 1 it is none worth the name",
+        "found": "the verdict is compensating_head, or consistent_with_compensating_head",
+        "suspected": "the verdict is head_or_suppression, neither found nor denied",
+        "denied": "a verdict that says there is no head",
+    }
+
+
+def _limits(report: SelftestReport) -> list[str]:
+    """What could not be planted, what the intervals leave out, and what it cost."""
     shared = (
         "Exact 95 % intervals of independent runs; these share their rows and twins, so that other rows and twins may"
         " differ by more."
@@ -106,7 +113,11 @@ def _legend(report: SelftestReport) -> list[str]:
         for each in report.classes
         if each.failed
     ]
-    return [*meanings, units, words, *failed, shared, _cost(report)]
+    return [*failed, shared, _cost(report)]
+
+
+def _legend(report: SelftestReport) -> list[str]:
+    return [*(f"{word}: {said}." for word, said in _meanings(report).items()), *_limits(report)]
 
 
 def _cost(report: SelftestReport) -> str:
@@ -204,10 +215,11 @@ def html_sections(report: SelftestReport, level: int) -> str:
             markup.heading(level, markup.prose(_title(report))),
             *(f"<p>{markup.prose(sentence)}</p>" for sentence in (*_findings(report), *_about(report))),
             _selftest_figure.html(report),
+            markup.definitions([(word, markup.prose(capital(said))) for word, said in _meanings(report).items()]),
             markup.table("Planted heads", HEADS, _escaped(_head_rows(report)), right=range(1, 8)),
             markup.table("Networks without a head", NULLS, _escaped(_null_rows(report)), right=range(1, 5)),
             markup.table("Verdicts and their number", ("class", "verdicts"), verdicts),
-            *(f"<p>{markup.prose(sentence)}</p>" for sentence in _legend(report)),
+            *(f"<p>{markup.prose(sentence)}</p>" for sentence in _limits(report)),
             f"<p>{LAST}</p>",
         ]
     )
