@@ -43,3 +43,18 @@ def test_the_reason_is_said_once_for_all_and_every_group_is_named(form: str) -> 
 def test_where_nothing_was_measured_no_figure_shows_it() -> None:
     page = page_of(report(MANY))
     assert "<svg" not in page.split("Decisions by group")[0] and "rows drawn" not in page
+
+
+@pytest.mark.parametrize("form", ["text", "md", "html"])
+def test_names_of_intersections_are_told_apart(form: str) -> None:
+    names = ("Black, Female", "White, Female")
+    shown = render(audit((*names, "White, Male"), untestable=names), form)
+    between = "</bdi>; <bdi>" if form == "html" else "; "
+    assert between.join(names) in shown
+
+
+def test_what_is_not_known_of_training_rows_takes_no_column() -> None:
+    made = audit()
+    assert "Recorded favourable in training" in page_of(made)
+    bare = {g: replace(share, training_n=None, training_base_rate=None) for g, share in made.data.groups.items()}
+    assert "Recorded favourable in training" not in page_of(replace(made, data=replace(made.data, groups=bare)))

@@ -394,6 +394,6 @@ def _detectable(spread: float, n: int, most: float) -> Number:
 
 
 def listed(names: list[str]) -> str:
-    """Some names, and how many more there are."""
+    """Some names, and how many more there are; names of intersections hold commas."""
     more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return "; ".join(names[:LISTED]) + (f" and {more:,} more" if more > 0 else "")

@@ -87,17 +87,20 @@ def _explained(report: AuditReport) -> str:
 
 
 def _data(report: AuditReport, level: int) -> list[str]:
+    known = any(share.training_n is not None for share in report.data.groups.values())
+
     def row(group: str, share: GroupShare) -> list[str]:
         trained = "not known" if share.training_n is None else count(share.training_n)
         base = "not known" if share.training_base_rate is None else html.amount(share.training_base_rate)
-        return [html.name(group), count(share.n), html.estimate(share.base_rate), trained, base]
+        return [html.name(group), count(share.n), html.estimate(share.base_rate), *([trained, base] if known else [])]
 
-    head = ["Group", "Audited rows", "Recorded favourable", "Training rows", "Recorded favourable in training"]
-    caption = "Groups and labels, beside the training record's"
+    head = ["Group", "Audited rows", "Recorded favourable"]
+    head += ["Training rows", "Recorded favourable in training"] if known else []
+    caption = "Groups and labels, beside the training record's" if known else "Groups and labels"
     parts = [
         html.heading(level, f"Data: {html.name(report.data.name)}"),
         f"<p>{_audit_text.sample(report)}. {html.prose(_audit_text.overlap(report))}</p>",
-        html.table(caption, head, [row(g, s) for g, s in report.data.groups.items()], right=range(1, 5)),
+        html.table(caption, head, [row(g, s) for g, s in report.data.groups.items()], right=range(1, len(head))),
     ]
     unseen = _audit_text.unseen(report)
     return parts if unseen is None else [*parts, f"<p>{html.prose(unseen)}</p>"]

@@ -43,7 +43,7 @@ def card(bunch: Bunch, level: int) -> str:
     """The verdict in plain words with the numbers that it rests on, or the groups that it is said of."""
     report = bunch[0]
     kind = "none" if report.verdict == "neutral" else "open" if report.verdict in _UNDECIDED else "found"
-    rests = _facts(report) if len(bunch) == 1 else f"<p>{', '.join(html.name(each.group) for each in bunch)}.</p>"
+    rests = _facts(report) if len(bunch) == 1 else f"<p>{'; '.join(html.name(each.group) for each in bunch)}.</p>"
     return (
         f'<section class="card {kind}">{html.heading(level, bunch_title(bunch))}\n'
         f'<p class="verdict">{VERDICT_NAME[report.verdict]}</p>\n'

@@ -31,5 +31,5 @@ def told(bunch: Bunch, length: int = 30) -> str:
 
 
 def listed(bunch: Bunch, length: int = 40) -> str:
-    """The groups by name."""
-    return ", ".join(clip(report.group, length) for report in bunch)
+    """The groups by name; names of intersections hold commas."""
+    return "; ".join(clip(report.group, length) for report in bunch)
