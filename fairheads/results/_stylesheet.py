@@ -106,9 +106,10 @@ body > .fairheads { max-width: 70rem; margin: 0 auto; padding: 2.5rem 1.5rem 4re
 @media print { body > .fairheads { max-width: none; padding: 0; font-size: 10.5pt; }
   .fairheads .scroll { overflow: visible; } .fairheads table { font-size: 8pt; }
   .fairheads th, .fairheads td { padding-right: .45rem; }
-  .fairheads figure, .fairheads tr, .fairheads .card { break-inside: avoid; }
+  .fairheads figure, .fairheads tr, .fairheads .card, .fairheads dl > div { break-inside: avoid; }
   .fairheads details::details-content { content-visibility: visible; display: block; height: auto; }
-  .fairheads h2, .fairheads h3, .fairheads caption { break-after: avoid; } .fairheads h2 { margin-top: 1.5rem; } }
+  .fairheads h2, .fairheads h3, .fairheads caption, .fairheads thead { break-after: avoid; }
+  .fairheads tbody tr:first-child { break-before: avoid; } .fairheads h2 { margin-top: 1.5rem; } }
 """
 
 
