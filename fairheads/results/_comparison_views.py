@@ -11,7 +11,7 @@ from fairheads.errors import InputError
 from fairheads.results import _markup as html
 from fairheads.results._markdown import inert, pipes
 from fairheads.results._markdown import name as md_name
-from fairheads.results._style import BAND, INK, bare, house_style, html_figure, look, new_figure, spread
+from fairheads.results._style import BAND, INK, PAPER, bare, house_style, html_figure, look, new_figure, spread
 from fairheads.results._text import text_table, wrapped
 from fairheads.results._words import (
     VERDICT_NAME,
@@ -46,9 +46,9 @@ _CORNERS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 LEGEND: dict[str, str] = {
     "parity difference": "largest gap in selection rate between two groups, 95 % interval",
     "probe": "AUC of the group read from the last layer",
-    "effect": "of the internal group estimate, at the layer and by the intervention that decided; above 0 against the "
-    "gap in the labels; simultaneous interval; swaps (sd of the logit) and erasures do not compare",
-    "kept": "ranking within groups, as a share of the twins', without twins of a readout of the inputs",
+    "effect": "what the internal estimate of the group does to the score (swap, sd of the logit) or to the gap "
+    "(erasure), where it decided; above 0 against the gap in the labels; interval over all layers together",
+    "kept": "ranking within groups, as a share of the twins', or without twins of that of a readout of the inputs",
     "flips": "people whose decision depends on which group the network takes them to be in",
 }
 
@@ -232,7 +232,9 @@ def plot(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def _label_points(ax: Axes, points: dict[str, tuple[float, float]]) -> None:
-    """Names in the first of four corners that keeps clear of the other points and names."""
+    """Names in the first of four corners that keeps clear of other points and names; intervals stop short of it."""
+    from matplotlib.patheffects import withStroke
+
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     taken = [((x - x0) / (x1 - x0), (y - y0) / (y1 - y0)) for x, y in points.values()]
     boxes: list[Box] = [(x - 0.02, y - 0.03, x + 0.02, y + 0.03) for x, y in taken]
@@ -252,6 +254,7 @@ def _label_points(ax: Axes, points: dict[str, tuple[float, float]]) -> None:
             weight="bold",
             fontsize=9.5,
             parse_math=False,
+            path_effects=[withStroke(linewidth=4, foreground=PAPER)],
         )
 
 

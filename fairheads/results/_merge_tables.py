@@ -100,7 +100,8 @@ def lead(report: MergeReport) -> list[str]:
     )
     few = len(chosen.b) <= NAMED
     return [
-        f"{clip(report.model, 60)}: {formula(report)}" + (f", with {coefficients(chosen)}." if few else "."),
+        f"{clip(report.model, 60)}: one score of its task head z_y and its group head z_g, {formula(report)}"
+        + (f", with {coefficients(chosen)}." if few else "."),
         f"Chosen on {clip(report.split, 160)}: the best {rate_name(report.objective)} among merges that keep the gap."
         f" {promise}{least}",
         direction(report),

@@ -21,6 +21,7 @@ from fairheads.results._words import (
     met,
     p_value,
     people,
+    percent,
     sentence,
 )
 
@@ -54,7 +55,7 @@ def label_bias_text(report: PathwayReport) -> str:
     of = f"the favourable labels of {clip(bias.group, 30)}, relabelled unfavourable at random,"
     if math.isnan(bias.share.value):
         return f"no share up to .9 of {of} would {undoes}"
-    return f"{bias.share.value:.0%} of {of} would {undoes}"
+    return f"{percent(round(bias.share.value, 2))} of {of} would {undoes}"
 
 
 def _why_no_label_bias(report: PathwayReport) -> str:
