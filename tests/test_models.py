@@ -220,14 +220,20 @@ def test_another_table_is_all_test_rows(bundle: Bundle, table: Table) -> None:
         bundle.encode(table, "some")
 
 
-def test_an_existing_folder_is_kept(bundle: Bundle, saved: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_an_existing_folder_is_kept(
+    in_one_step: bool, bundle: Bundle, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_one_step:
+        monkeypatch.setattr("fairheads.models.bundle.exchanged", lambda *_: False)
     before = (saved / "model.safetensors").read_bytes()
     with pytest.raises(InputError, match=r"exists; choose another folder, or overwrite it \(`overwrite`"):
         save_bundle(bundle, saved)
     assert (saved / "model.safetensors").read_bytes() == before
     killed = saved.with_name(f".{saved.name}.abc.{2**22 + 1}.part")  # no process has such a number
     (killed / "new").mkdir(parents=True)
-    save_bundle(bundle, saved, overwrite=True)
+    save_bundle(replace(bundle, merge={"b": [1.0]}), saved, overwrite=True)
+    assert load_bundle(saved).merge == {"b": [1.0]}
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     with pytest.raises(InputError, match="is no model"):

@@ -32,7 +32,7 @@ from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeMode
 from fairheads.models.architectures import architecture_of, filled
 from fairheads.models.records import vetted, vetted_rows
 from fairheads.results import _markup as markup
-from fairheads.results._saving import remove_left_behind
+from fairheads.results._saving import exchanged, remove_left_behind
 from fairheads.results._text import wrapped
 from fairheads.results._words import capital, clip, count, recipe
 from fairheads.results.shown import Displayed
@@ -227,7 +227,10 @@ def holds_model(folder: str | Path) -> bool:
 
 
 def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a bundle; the folder appears whole or not at all.
+    """Write a bundle; the folder appears whole or not at all, and holds the old or the new one while it is overwritten.
+
+    Where two folders cannot be exchanged in one step (outside of Linux, on network drives), overwriting takes two: a
+    process that is killed between them leaves the old bundle in ``.NAME.*.part/old`` beside the folder.
 
     Raises
     ------
@@ -255,15 +258,16 @@ def save_bundle(bundle: Bundle, folder: str | Path, *, overwrite: bool = False) 
         made.mkdir()
         for name, content in files.items():
             (made / name).write_bytes(content)
-        old = Path(beside) / "old"
-        if target.exists():
-            target.replace(old)
-        try:
-            made.replace(target)
-        except BaseException:
-            if old.exists():
-                old.replace(target)
-            raise
+        if not exchanged(made, target):
+            old = Path(beside) / "old"
+            if target.exists():
+                target.replace(old)
+            try:
+                made.replace(target)
+            except BaseException:
+                if old.exists():
+                    old.replace(target)
+                raise
     remove_left_behind(target.parent, [target.name])
     return target
 
