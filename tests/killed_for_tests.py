@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
@@ -15,6 +17,22 @@ def command(words: list[str], folder: str, kill_at: int | None, log: str | None 
 
     With a ``log`` it counts the changes instead, and writes what they were.
     """
+    from fairheads_cli.main import fairheads
+
+    if words[0] == "demo":
+        _on_rows()
+    _die(lambda: fairheads(words, standalone_mode=False), folder, kill_at, log)
+
+
+def overwrite(folder: str, kill_at: int | None, log: str | None = None) -> None:
+    """The same of saving the model ``net1`` in the place of ``net0``."""
+    from fairheads.models import load_bundle, save_bundle
+
+    new = load_bundle(Path(folder) / "net1")
+    _die(lambda: save_bundle(new, Path(folder) / "net0", overwrite=True), folder, kill_at, log)
+
+
+def _die(work: Callable[[], object], folder: str, kill_at: int | None, log: str | None) -> None:
     os.chdir(folder)
     seen: list[str] = []
 
@@ -31,12 +49,19 @@ def command(words: list[str], folder: str, kill_at: int | None, log: str | None 
             if len(seen) == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    from fairheads_cli.main import fairheads
-
     os.environ["XDG_CACHE_HOME"] = folder + "/cache"
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     sys.addaudithook(watch)
-    fairheads(words, standalone_mode=False)
+    work()
     if log is not None:
         with open(log, "w") as file:  # noqa: PTH123
             file.write("\n".join(seen))
+
+
+def _on_rows() -> None:
+    """The demo on ``rows.csv`` instead of Adult, merged at a gap that so few rows can keep."""
+    import fairheads.data
+    import fairheads_cli.demo
+
+    fairheads.data.adult = lambda sensitive: fairheads.data.read_table("rows.csv", label="hired", group=[sensitive])
+    fairheads_cli.demo.MAX_GAP, fairheads_cli.demo.TWINS = 0.4, 2

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killed_for_tests import command
 from runs_for_tests import EPOCHS, RUNS, STEPS, train_in_own_process, train_run
-from test_cli import people
 from torch import Tensor, nn
 
 from fairheads.training import History, checkpoint
@@ -233,48 +231,3 @@ def test_a_process_that_is_killed_at_any_moment_ends_with_the_same_bits(tmp_path
     found = torch.load(tmp_path / "out.pt", weights_only=True)
     assert same(found["weights"], wanted)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.pt", "run.pt"], "the next one cleans up"
-
-
-COMMANDS = {
-    "disparity": ("rows.csv --label hired --score score --threshold 0", "report.json", ""),
-    "train": (
-        "--data rows.csv --label hired --hidden 4 --epochs 1 --batch-size 256 --objective penalized --sweep weight=0,1",
-        "front.json",
-        "--overwrite",
-    ),
-}
-"""Commands on a table, the file of what they wrote that comes last, and what they need where their folder is there."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_that_is_killed_leaves_a_whole_report_or_none_and_is_run_again(name: str, tmp_path: Path) -> None:
-    """Killed before ten of the changes that it makes to files: between two of them nothing is to be seen of it."""
-    context = multiprocessing.get_context("forkserver")
-    more, last, again = COMMANDS[name]
-    words = [name, *more.split(), "--group", "sex", "--out", "out"]
-
-    def run(folder: Path, kill_at: int | None = None, log: Path | None = None) -> int | None:
-        folder.mkdir(exist_ok=True)
-        (folder / "rows.csv").write_text(people(400, 0))
-        anew = again.split() if (folder / "out").exists() else []
-        args = ([*words, *anew], str(folder), kill_at, None if log is None else str(log))
-        process = context.Process(target=command, args=args)
-        process.start()
-        process.join(300)
-        return process.exitcode
-
-    def written(folder: Path) -> dict[str, bytes]:
-        return {str(p.relative_to(folder)): p.read_bytes() for p in (folder / "out").rglob("*") if p.is_file()}
-
-    assert run(tmp_path / "whole", log=tmp_path / "changes.txt") == 0
-    wanted = written(tmp_path / "whole")
-    changes = len((tmp_path / "changes.txt").read_text().splitlines())
-    assert changes >= 10 and f"out/{last}" in wanted
-    for kill_at in sorted(random.Random(name).sample(range(1, changes + 1), 10)):
-        folder = tmp_path / str(kill_at)
-        assert run(folder, kill_at) == -signal.SIGKILL
-        if (folder / "out" / last).exists():
-            json.loads((folder / "out" / last).read_text())
-        assert run(folder) == 0
-        assert written(folder) == wanted, kill_at

@@ -190,7 +190,7 @@ def test_the_command_asks_for_the_source(tmp_path: Path) -> None:
     assert isinstance(wrong.exception, InputError) and not (tmp_path / "none").exists()
 
 
-def _compas(folder: Path, n: int = 400) -> Path:
+def compas(folder: Path, n: int = 400) -> Path:
     """A table of ProPublica's form."""
     rng = np.random.default_rng(0)
     lines = ["sex,age,race,juv_fel_count,juv_misd_count,juv_other_count,priors_count,c_charge_degree,two_year_recid"]
@@ -210,12 +210,12 @@ def test_other_rows_are_another_study_and_a_worker_that_fails_is_told(tmp_path: 
     small = replace(
         SETTINGS["compas"], widths=(4,), weights=(10.0,), penalties=("squared",), seeds=2, epochs=1, sample=100
     )
-    file = _compas(tmp_path)
+    file = compas(tmp_path)
     paper_study(small, tmp_path / "study", source=file, jobs=1)
-    _compas(tmp_path, 450)
+    compas(tmp_path, 450)
     with pytest.raises(ConfigError, match=r"other settings \(rows\)"):
         paper_study(small, tmp_path / "study", source=file, jobs=1)
-    _compas(tmp_path)
+    compas(tmp_path)
     scores = tmp_path / "study" / "scores" / "two-headed-0.npy"
     scores.write_bytes(b"damaged")
     for kept in (tmp_path / "study" / "measured").iterdir():
