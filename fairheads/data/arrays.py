@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import math
+import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +28,26 @@ KINDS = "biufU"
 LAST_LETTER = 0x10FFFF
 LONGEST, STEP = 2**16, 2**20
 """Most bytes of a header, and bytes that are read at a time."""
-READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+"""Shape, whether columns come first, and type of an array."""
+
+
+def _any_names(start: IO[bytes]) -> Header:
+    """The header of version 3, whose names of columns may have any letters: numpy has no public reader of it."""
+    (size,) = struct.unpack("<I", start.read(4))
+    said = ast.literal_eval(start.read(size).decode("utf-8"))
+    shape, in_columns = said["shape"], said["fortran_order"]
+    if not isinstance(shape, tuple) or not all(type(n) is int for n in shape) or not isinstance(in_columns, bool):
+        raise ValueError("its header is not that of an array")
+    return shape, in_columns, npy.descr_to_dtype(said["descr"])
+
+
+READERS: dict[tuple[int, int], Callable[[IO[bytes]], Header]] = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+    (3, 0): _any_names,
+}
 
 
 def arrays_in(file: Path) -> dict[str, NDArray[Any]]:
