@@ -123,7 +123,7 @@ def test_the_parts_of_a_full_report_are_shown(form: str) -> None:
         "loans of 2024",
         "favourable is >50K",
         "reference is Male",
-        "0.0005 (least 0.0005)",
+        "permutation, which can be no smaller than 0.0005",
         "mean 0.008, 95 % below 0.021",
         "qualized odds",
         "0.00042",

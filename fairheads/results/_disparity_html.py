@@ -45,7 +45,8 @@ def core_rates(report: DisparityReport) -> str:
 
 def gaps_table(report: DisparityReport) -> str:
     """The gap in each metric and the two groups that make it as a table."""
-    return _table(tables.gaps(report))
+    found = tables.gaps(report)
+    return _table(found) + _columns([found])
 
 
 def explained(report: DisparityReport, metrics: Sequence[str]) -> str:
@@ -63,6 +64,13 @@ def legend(report: DisparityReport) -> str:
 
 def _legend(found: Sequence[Table]) -> str:
     return f'<p class="soft">{EXACT_MEANS}</p>' if any(table.marked for table in found) else ""
+
+
+def _columns(found: Sequence[Table]) -> str:
+    """What columns mean whose heads do not say it by themselves: a title cannot be read on a telephone or on paper."""
+    heads = dict.fromkeys(head for table in found if table.rows for head in table.head if head.meaning)
+    told = [(_title(head), html.prose(capital(head.meaning))) for head in heads]
+    return html.definitions(told) if told else ""
 
 
 def _lead(report: DisparityReport) -> str:
@@ -95,6 +103,7 @@ def _gaps(report: DisparityReport, level: int) -> Iterator[str]:
     yield html.heading(level, "Gaps between groups")
     found = [tables.gaps(report), tables.criteria(report)]
     yield from (_table(table) for table in found if table.rows)
+    yield _columns(found)
     if report.between_groups:
         yield f"<p>{html.prose(tables.between(report))}</p>"
     yield _legend(found)
@@ -113,6 +122,7 @@ def _comparisons(report: DisparityReport, level: int) -> Iterator[str]:
     if further:
         inside = "\n".join(_table(table) for table in further)
         yield f"<details><summary>In other metrics, and beside everybody</summary>\n{inside}</details>"
+    yield _columns([*found, *further])
     yield _legend([*found, *further])
 
 
@@ -121,6 +131,7 @@ def _strata(report: DisparityReport, level: int) -> Iterator[str]:
     if found:
         yield html.heading(level, "Among rows that are alike")
         yield from (_table(table) for table in found)
+        yield _columns(found)
         yield _legend(found)
 
 
@@ -132,6 +143,7 @@ def _scores(report: DisparityReport, level: int) -> Iterator[str]:
         yield html.heading(level, "Scores by group")
         yield f'<div class="figures">{"".join(drawn)}</div>' if drawn else ""
         yield _table(found) if found.rows else ""
+        yield _columns([found])
         yield _legend([found])
 
 
@@ -161,8 +173,12 @@ def _table(table: Table) -> str:
     return html.table(html.prose(capital(table.caption)), heads, rows, right=right) + after
 
 
+def _title(cell: Head) -> str:
+    return html.escape(clip(capital(cell.text) if len(cell.text) > 1 else cell.text, 40))
+
+
 def _head(cell: Head) -> str:
-    text = html.escape(clip(capital(cell.text) if len(cell.text) > 1 else cell.text, 40))
+    text = _title(cell)
     return f'<abbr title="{html.escape(clip(cell.meaning, 300))}">{text}</abbr>' if cell.meaning else text
 
 

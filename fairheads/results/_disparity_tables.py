@@ -171,18 +171,18 @@ def rates(report: DisparityReport, metrics: Sequence[str], most: int) -> Table:
 
 def gaps(report: DisparityReport) -> Table:
     """The gap in each metric, the two groups that make it, and what chance alone makes."""
-    nulls = any(gap.null is not None for gap in report.gaps.values())
-    tested = Head(
-        "p", "share of permuted groupings in which groups lie as far apart, weighted by rows, and the least it can be"
-    )
-    chance = Head("if there were none", "mean of the largest difference where there is no gap, and its 95 % quantile")
+    smallest = {p_value(gap.null.smallest_p) for gap in report.gaps.values() if gap.null is not None}
+    nulls = bool(smallest)
+    tested = Head("p", "share of groupings dealt out at random in which the groups lie as far apart, weighted by rows")
+    chance = Head("if there were none", "how large the largest difference is by chance, where there is no gap")
     numbers, pair = (Head("gap in"), Head("difference"), Head("ratio")), (Head("highest"), Head("lowest"))
     head = (*numbers, tested, *pair, chance) if nulls else (*numbers, *pair)
     rows: list[tuple[Cell, ...]] = []
     for name, gap in report.gaps.items():
-        first, (p, mean) = _gap(name, gap, 16 if nulls else 12), _null(gap)
+        first, (p, mean) = _gap(name, gap, 16 if nulls else 12), _null(gap, told=len(smallest) > 1)
         rows.append((*first[:3], p, *first[3:], mean) if nulls else first)
-    return Table("Gaps between groups. Both intervals hold for all pairs of groups together", head, rows)
+    least = f"; p by permutation, which can be no smaller than {smallest.pop()}" if len(smallest) == 1 else ""
+    return Table(f"Gaps between groups. Both intervals hold for all pairs of groups together{least}", head, rows)
 
 
 def _gap(metric: str, gap: Gap, short: int = 12) -> tuple[Cell, ...]:
@@ -190,11 +190,12 @@ def _gap(metric: str, gap: Gap, short: int = 12) -> tuple[Cell, ...]:
     return (Words(label(metric)), gap.difference, gap.ratio, *pair)
 
 
-def _null(gap: Gap) -> tuple[P, str]:
+def _null(gap: Gap, *, told: bool) -> tuple[P, str]:
+    """Its p, with the smallest that it could be where that is ``told``, and what chance makes."""
     if gap.null is None:
         return P("not tested"), "not tested"
-    least = f"(least {p_value(gap.null.smallest_p)})"
-    return P(f"{p_value(gap.null.p)} {least}"), f"mean {amount(gap.null.mean)}, 95 % below {amount(gap.null.high)}"
+    least = f" (least {p_value(gap.null.smallest_p)})" if told else ""
+    return P(f"{p_value(gap.null.p)}{least}"), f"mean {amount(gap.null.mean)}, 95 % below {amount(gap.null.high)}"
 
 
 def criteria(report: DisparityReport) -> Table:
@@ -219,7 +220,7 @@ def contrasts(report: DisparityReport, metric: str, most: int, *, overall: bool 
     beside = "everybody" if overall else clip(report.reference, 30)
     kept = [group for group in some(report, (metric,), most) if group in made]
     rows = [_contrast(group, made[group]) for group in kept]
-    caption = f"{label(metric)} of every group beside {beside}; p by Holm, two-sided"
+    caption = f"{label(metric)} of every group beside {beside}; p two-sided, by Holm for all groups together"
     return Table(caption, CONTRAST, rows, after=left_out(len(kept), len(made)))
 
 
