@@ -59,7 +59,8 @@ def core_sections(report: DisparityReport) -> list[str]:
     gaps = tables.gaps(report)
     told = [f"not estimable: {why}" for why in missing(report)]
     told += [EXACT_MEANS] if found.marked or gaps.marked else []
-    return [part for part in (_table(found), inert(found.after), _table(gaps), _items(told), DISCLAIMER) if part]
+    parts = (_table(found), inert(found.after), *_captioned(gaps), _items(told), DISCLAIMER)
+    return [part for part in parts if part]
 
 
 def _items(told: Sequence[str]) -> str:

@@ -58,12 +58,13 @@ def core_lines(report: DisparityReport) -> list[str]:
     """Core rates and gaps alone, as an audit tells them."""
     groups, rows = count(len(report.groups)), count(report.n)
     lines = [f"Rates of {groups} groups on {rows} rows, {percent(report.confidence)} intervals in brackets"]
-    parts = [*_rates(report, tables.core(report)), tables.gaps(report)]
-    for part in parts:
+    rates, gaps = _rates(report, tables.core(report)), tables.gaps(report)
+    for part in rates:
         lines += ["", *_table(part)]
+    lines += ["", *_captioned(gaps)]
     for reason in missing(report):
         lines += wrapped(f"Not estimable: {clip(reason, 500)}.", "")
-    return lines + (wrapped(EXACT_MEANS, "") if any(part.marked for part in parts) else [])
+    return lines + (wrapped(EXACT_MEANS, "") if any(part.marked for part in (*rates, gaps)) else [])
 
 
 def _rates(report: DisparityReport, metrics: Sequence[str]) -> list[Table]:
