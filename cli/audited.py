@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LARGE = 64 * 2**20
-"""Bytes of a table from which on it is streamed; a packed one counts eightfold."""
-
-PACKED = {".gz", ".xz", ".bz2", ".zst", ".zip"}
+"""Bytes of a table, unpacked, from which on it is streamed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +162,8 @@ def audited_rows(
 
 def _is_streamed(columns: Columns, *, in_memory: bool) -> bool:
     """Whether the source is a folder, or a large table that is not wanted in memory."""
+    from fairheads.data.unpacked import unpacked_size
+
     source = Path(columns.source)
     if columns.label is None or not columns.group or columns.source == "adult":
         return False
@@ -171,7 +171,7 @@ def _is_streamed(columns: Columns, *, in_memory: bool) -> bool:
         return True
     if in_memory or not source.is_file() or source.suffix in (".npz", ".npy"):
         return False
-    return source.stat().st_size * (8 if source.suffix in PACKED else 1) >= LARGE
+    return unpacked_size(source, LARGE) >= LARGE
 
 
 def _streamed(

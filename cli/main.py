@@ -64,6 +64,9 @@ def main() -> None:
     except FairheadsError as error:
         click.echo(f"Error: {_one_line(error)}", err=True)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_ERROR)
+    except MemoryError:
+        click.echo("Error: there is not enough memory for what is asked; --sample N takes fewer rows.", err=True)
+        sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of standard output went away, as `head` does
         sys.exit(EXIT_PIPE)

@@ -132,6 +132,7 @@ def bundles() -> Iterator[tuple[str, Callable[[Path], object], str]]:
     yield configured("nan", "preprocess.numeric.x", [float("nan"), 1.0], "'nan' for a mean or a standard deviation")
     yield configured("huge", "preprocess.numeric.x", [10**400, 1.0], "for a mean or a standard deviation")
     yield configured("letters", "preprocess.categories.job", "cook", "categories of 'job' that are no texts")
+    yield configured("columns", "preprocess.categories.job", ["cook"], "makes 2 columns, and its network takes 4")
     yield configured("wide", "architecture.hidden", [2**31 - 1], "damaged or no bundle")
     yield configured("layers", "architecture.hidden", [1] * 9_999, "more layers than the weights have tensors")
     yield configured("module", "architecture.kind", "os.system", "unknown architecture 'os.system'")

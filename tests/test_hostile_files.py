@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import results_for_tests as results
+from bombs_for_tests import bombs
 from folders_for_tests import laid
 from handed_for_tests import HANDED, handed
 from hostile_files_for_tests import files
@@ -38,6 +41,31 @@ def opened(each: Hostile, folder: Path) -> None:
     if path.suffix == ".images":
         laid(each.content, path := folder / f"laid_{each.name}")
     HANDED[path.suffix](path)
+
+
+@pytest.mark.slow
+def test_bombs_are_refused_and_memory_stays_small(tmp_path: Path) -> None:
+    """Small files that unpack to gigabytes: every reader that does not stream them says so, and none takes 2 GB."""
+    made = [each for each in bombs() if each.says]
+    for each in made:
+        assert len(each.content) < 2**24
+        (tmp_path / each.name).write_bytes(each.content)
+    program = [sys.executable, "-W", "ignore", str(Path(__file__).parent / "bombs_for_tests.py"), str(tmp_path)]
+    # What reads rows as they pass goes on for minutes where they are no more than many.
+    for name in ("rows.csv.gz", "rows.csv.xz", "rows.parquet"):
+        (tmp_path / name).unlink(missing_ok=True)
+    streamed = subprocess.run([*program, "stream", "tally"], capture_output=True, text=True, check=True)
+    for each in made:
+        (tmp_path / each.name).write_bytes(each.content)
+    held = subprocess.run([*program, "read"], capture_output=True, text=True, check=True)
+    wrong, wanted = [], {each.name: each.says for each in made}
+    for done in (streamed, held):
+        *lines, megabytes = done.stdout.splitlines()
+        assert int(megabytes) < 2_000
+        for name, reader, said in map(json.loads, lines):
+            if not re.search(wanted[name].get(reader, "was read"), said) or len(said) > 600:
+                wrong.append((name, reader, said))
+    assert not wrong
 
 
 def test_every_file_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import lzma
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
 from fairheads.data.columns import MISSING_TEXTS, ROWS, Column, coded, number_named
 from fairheads.data.files import reading
+from fairheads.data.unpacked import Bounded, check_columns_few, rows_together, text_of
 from fairheads.errors import InputError
 
-OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+MOST_HEAD = 2**24
+"""Letters of the first line."""
 
 
 def csv_columns(file: Path) -> list[str]:
     """The names of the columns, from the first line."""
-    with reading(file), _opened(file) as stream:
+    with reading(file), text_of(file) as stream:
         return _header(stream, file)
 
 
@@ -42,6 +41,7 @@ def csv_batches(file: Path, names: Sequence[str], numbers: Sequence[str]) -> Ite
                     raise
             if chunk is None:
                 return
+            chunks.text.taken()
             surplus = chunk[chunks.width].notna().to_numpy()
             if surplus.any():
                 raise InputError(
@@ -63,13 +63,14 @@ class _Rows:
     frames: Any
     places: dict[str, int]
     width: int
+    text: Bounded
 
 
 @contextmanager
 def _frames(file: Path, names: Sequence[str], numbers: Sequence[str]) -> Iterator[_Rows]:
     import pandas as pd
 
-    with _opened(file) as stream:
+    with text_of(file) as stream:
         with reading(file):
             there = _header(stream, file)
             places = {name: there.index(name) for name in (*names, *numbers)}
@@ -77,13 +78,16 @@ def _frames(file: Path, names: Sequence[str], numbers: Sequence[str]) -> Iterato
             kinds = {**dict.fromkeys(places.values(), object), **{places[n]: np.float64 for n in numbers}}
             rest = stream.read(1 << 12)
             if not rest.strip():
-                yield _Rows(iter(()), places, len(there))
+                yield _Rows(iter(()), places, len(there), Bounded(stream, file))
                 return
             # Until pandas 3.1 read every number exactly, it had to be asked to.
             exact = {} if version_of(pd.__version__) >= (3, 1) else {"float_precision": "round_trip"}
             read_csv: Any = pd.read_csv
+            # Under another first line, which says how many fields pandas has to expect.
+            first = ",".join(map(str, range(len(there) + 1))) + "\n" + rest
+            text = Bounded(stream, file, first=first)
             frames = read_csv(
-                _Headed(stream, ",".join(map(str, range(len(there) + 1))) + "\n" + rest),
+                text,
                 header=0,
                 names=list(range(len(there) + 1)),
                 usecols=[*kinds, len(there)],
@@ -92,11 +96,11 @@ def _frames(file: Path, names: Sequence[str], numbers: Sequence[str]) -> Iterato
                 skipinitialspace=True,
                 keep_default_na=False,
                 na_values=list(MISSING_TEXTS),
-                chunksize=ROWS,
+                chunksize=rows_together(len(there), ROWS),
                 **exact,
             )
         with frames:
-            yield _Rows(frames, places, len(there))
+            yield _Rows(frames, places, len(there), text)
 
 
 def version_of(text: str) -> tuple[int, int]:
@@ -105,32 +109,20 @@ def version_of(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-class _Headed:
-    """The rest of a file under another first line, which says how many fields pandas has to expect."""
-
-    def __init__(self, stream: IO[str], first: str) -> None:
-        self.stream, self.first = stream, first
-
-    def read(self, size: int = -1) -> str:
-        first, self.first = self.first, ""
-        return first or self.stream.read(size)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.stream)
-
-
-def _opened(file: Path) -> IO[str]:
-    with reading(file):
-        opener = OPENERS.get(file.suffix, open)
-        return cast("IO[str]", opener(file, "rt", encoding="utf-8-sig", newline=""))
-
-
 def _header(stream: IO[str], file: Path) -> list[str]:
     """The names in the first line that is not empty; the stream then stands behind it."""
-    for row in csv.reader(stream, skipinitialspace=True, strict=True):
+    for row in csv.reader(_lines(stream, file), skipinitialspace=True, strict=True):
+        check_columns_few(len(row), file)
         if row:
             return [name.strip() for name in row]
     raise InputError(f"{file.name} cannot be read as a table: it is empty.")
+
+
+def _lines(stream: IO[str], file: Path) -> Iterator[str]:
+    while line := stream.readline(MOST_HEAD):
+        if len(line) == MOST_HEAD:
+            raise InputError(f"{file.name} cannot be read as a table: its first line does not end.")
+        yield line
 
 
 def _refuse_text(file: Path, numbers: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairheads.data.columns import MISSING_TEXTS, check_once
 from fairheads.data.files import reading
+from fairheads.data.unpacked import Bounded, check_columns_few, text_of
 from fairheads.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ MISSING_INPUTS = (
     *("None", "#NA", "#N/A N/A", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
 """What is missing in an input: numbers with such a word among them would else be taken for text."""
+
+MOST_FIRST = 2**26
+"""Bytes that the first line may take."""
 
 
 def csv_settings(file: Path, named: Collection[str]) -> dict[str, Any]:
@@ -31,8 +35,10 @@ def csv_settings(file: Path, named: Collection[str]) -> dict[str, Any]:
     import pandas as pd
 
     read_csv: Any = pd.read_csv
-    with reading(file):
-        first = read_csv(file, header=None, nrows=1, dtype=object, keep_default_na=False, skipinitialspace=True)
+    with reading(file), text_of(file) as stream:
+        text = Bounded(stream, file, most=MOST_FIRST)
+        first = read_csv(text, header=None, nrows=1, dtype=object, keep_default_na=False, skipinitialspace=True)
+        check_columns_few(first.shape[1], file)
         there = [str(name) for name in first.iloc[0]]
         check_once(there, file.name)
     missing = {name: list(MISSING_TEXTS if name in named else MISSING_INPUTS) for name in there}

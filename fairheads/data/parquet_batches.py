@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fairheads.data.columns import ROWS, Column, coded, numbers_of
 from fairheads.data.files import reading
+from fairheads.data.unpacked import refuse_packed
 from fairheads.sums import Coded
 
 
@@ -33,6 +34,7 @@ def parquet_batches(
         schema = pq.read_schema(file)
         texts = [n for n in names if pa.types.is_string(schema.field(n).type)]
         opened = pq.ParquetFile(file, read_dictionary=texts, pre_buffer=False)
+        refuse_packed(opened.metadata, file)
     with opened:
         batches = opened.iter_batches(ROWS, columns=[*names, *numbers])
         while True:

@@ -13,6 +13,7 @@ from fairheads.data.csv_batches import csv_columns
 from fairheads.data.csv_frames import check_width, csv_settings
 from fairheads.data.files import is_parquet, partitions, reading, tables_in
 from fairheads.data.parquet_batches import parquet_columns
+from fairheads.data.unpacked import Bounded, refuse_packed, rows_together, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,17 +59,21 @@ class Piece:
         import pandas as pd
 
         read_csv: Any = pd.read_csv
-        frames = read_csv(
-            self.file,
-            **csv_settings(self.file, named),
-            chunksize=ROWS,
-            usecols=lambda name: name not in drop,
-            dtype=dict.fromkeys(texts, object),
-        )
-        with frames:
-            for frame in frames:
-                check_width(frame, self.file)
-                yield frame
+        settings = csv_settings(self.file, named)
+        with text_of(self.file) as stream:
+            text = Bounded(stream, self.file)
+            frames = read_csv(
+                text,
+                **settings,
+                chunksize=rows_together(len(settings["na_values"]), ROWS),
+                usecols=lambda name: name not in drop,
+                dtype=dict.fromkeys(texts, object),
+            )
+            with frames:
+                for frame in frames:
+                    text.taken()
+                    check_width(frame, self.file)
+                    yield frame
 
     def _parquet(self, texts: Collection[str], drop: Collection[str], row_group: int) -> Generator[pd.DataFrame]:
         import pyarrow as pa
@@ -97,8 +102,9 @@ def pieces_of(source: Path) -> list[Piece]:
             with reading(file):
                 import pyarrow.parquet as pq
 
-                groups = pq.read_metadata(file).num_row_groups
-            pieces += [Piece(file, group, fixed) for group in range(groups)]
+                about = pq.read_metadata(file)
+                refuse_packed(about, file)
+            pieces += [Piece(file, group, fixed) for group in range(about.num_row_groups)]
         else:
             pieces.append(Piece(file, None, fixed))
     return pieces

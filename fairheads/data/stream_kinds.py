@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.data.preprocess import MISSING
+from fairheads.data.room import Room
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def texts_of(series: pd.Series[Any], kind: Kind) -> tuple[list[str], NDArray[np.
     return [_plain(v) for v in values.tolist()], codes.astype(np.int64)
 
 
-def values_of(series: pd.Series[Any], kind: Kind) -> NDArray[Any]:
+def values_of(series: pd.Series[Any], kind: Kind, room: Room) -> NDArray[Any]:
     """The column as an encoder takes it: numbers (NaN where missing), or text (`MISSING` where missing)."""
     import pandas as pd
 
@@ -65,7 +66,9 @@ def values_of(series: pd.Series[Any], kind: Kind) -> NDArray[Any]:
     if kind == "number" and not bool(series.notna().any()):  # numbers elsewhere, none of them here
         return np.full(len(series), np.nan)
     codes, values = pd.factorize(series)
-    return np.array([*(str(v) for v in values.tolist()), MISSING])[codes]
+    texts = [*map(str, values.tolist()), MISSING]
+    room.take(str(series.name), texts, codes)
+    return np.array(texts)[codes]
 
 
 def _plain(value: Any) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fairheads.data.outcomes import MOST_VALUES, favourable_of
 from fairheads.data.preprocess import EncoderFitter, TableEncoder
+from fairheads.data.room import Room
 from fairheads.data.stream_files import Piece
 from fairheads.data.stream_kinds import Kind, joined, kind_of, texts_of, values_of
 from fairheads.data.table import MAX_GROUPS, missing_in, refuse_missing
@@ -56,7 +57,8 @@ class Reading:
     def columns(self, frame: pd.DataFrame, kinds: dict[str, Kind], also: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
         """The columns that may be inputs, and those of ``also``."""
         names = [n for n in kinds if n != self.label and (n not in self.not_inputs or n in also)]
-        return {name: values_of(frame[name], kinds[name]) for name in names}
+        room = Room()
+        return {name: values_of(frame[name], kinds[name], room) for name in names}
 
     def group_texts(self, frame: pd.DataFrame, kinds: dict[str, Kind]) -> tuple[list[str], NDArray[np.int64]]:
         """The names of the groups that occur and the code of every row; -1 where a value is missing."""

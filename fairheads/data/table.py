@@ -18,7 +18,9 @@ from fairheads.data.files import is_parquet, reading
 from fairheads.data.outcomes import favourable_of
 from fairheads.data.parquet_batches import parquet_columns
 from fairheads.data.preprocess import MISSING, TableEncoder
+from fairheads.data.room import Room
 from fairheads.data.shown import ShownRows
+from fairheads.data.unpacked import refuse_bomb
 from fairheads.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -229,11 +231,12 @@ def table_of(
     unnamed = [str(c) for c in frame.columns if str(c).startswith("Unnamed: ") and c not in drop]
     if unnamed:
         raise InputError(f"{name} has a column without a name ({unnamed[0]!r}); drop it or write the file without it.")
-    columns = {str(c): _column(frame[c]) for c in frame.columns if c != label}
+    room = Room()
+    columns = {str(c): _column(frame[c], room) for c in frame.columns if c != label}
     groups, group_names = _groups([columns[c] for c in group])
     if len(group_names) > MAX_GROUPS:
         raise InputError(f"{', '.join(group)} make {len(group_names):,} groups; at most {MAX_GROUPS} can be compared.")
-    y, chosen = _outcome(_column(frame[label]), label, favourable)
+    y, chosen = _outcome(_column(frame[label], room), label, favourable)
     return Table(
         columns=columns,
         y=y,
@@ -266,6 +269,7 @@ def _read(file: Path, named: Sequence[str]) -> pd.DataFrame:
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}.")
+    refuse_bomb(file)
     with reading(file):
         if is_parquet(file):
             check_once(parquet_columns(file), file.name)
@@ -275,13 +279,15 @@ def _read(file: Path, named: Sequence[str]) -> pd.DataFrame:
         return frame
 
 
-def _column(series: pd.Series[Any]) -> NDArray[Any]:
+def _column(series: pd.Series[Any], room: Room) -> NDArray[Any]:
     missing = series.isna().to_numpy()
     if series.dtype.kind in "iuf" and missing.any():
         return series.to_numpy(np.float64, na_value=np.nan)  # pandas' nullable numbers, as a CSV gives them
     if series.dtype.kind in "iufb" and not missing.any():
         return series.to_numpy(series.dtype.type)
-    return np.array([MISSING if gone else str(v) for v, gone in zip(series.tolist(), missing, strict=True)])
+    texts = [MISSING if gone else str(v) for v, gone in zip(series.tolist(), missing, strict=True)]
+    room.take(str(series.name), texts)
+    return np.array(texts)
 
 
 def _outcome(values: NDArray[Any], label: str, favourable: str | None) -> tuple[NDArray[np.int64], str]:

@@ -30,7 +30,7 @@ from fairheads.data.drawn import drawn, drawn_in_words
 from fairheads.data.table import parts_of
 from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError, first_line
 from fairheads.models.architectures import architecture_of, filled
-from fairheads.models.records import vetted, vetted_rows
+from fairheads.models.records import refuse_other_width, vetted, vetted_rows
 from fairheads.results import _markup as markup
 from fairheads.results._saving import exchanged, remove_left_behind
 from fairheads.results._text import wrapped
@@ -296,6 +296,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         if (source / ROWS).is_file():
             rows = vetted_rows(load_arrays((source / ROWS).read_bytes()))
         preprocess = None if config["preprocess"] is None else TableEncoder.from_dict(config["preprocess"])
+        refuse_other_width(config["architecture"], preprocess)
         training = vetted(config["training"], "training")
         merge = None if config["merge"] is None else vetted(config["merge"], "merge")
     except OSError as error:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairheads.data import RowRecord
+from fairheads.data.preprocess import TableEncoder
 from fairheads.errors import InputError
 
 DEEPEST = 32
@@ -50,6 +51,21 @@ def vetted(record: Any, what: str) -> dict[str, Any]:
         if not isinstance(share.get("base_rate", 0.0), int | float):
             raise InputError(f"'shares' of its {what} record has a base rate that is no number")
     return record
+
+
+def refuse_other_width(architecture: Mapping[str, Any], encoder: TableEncoder | None) -> None:
+    """Whether the network of a bundle, whose description has been vetted, takes what its encoder makes.
+
+    Raises
+    ------
+    InputError
+        If it takes more columns or fewer.
+    """
+    while "of" in architecture:
+        architecture = architecture["of"]
+    wanted = architecture.get("in_features")
+    if encoder is not None and wanted is not None and len(encoder.feature_names) != wanted:
+        raise InputError(f"its encoder makes {len(encoder.feature_names):,} columns, and its network takes {wanted:,}")
 
 
 def vetted_rows(arrays: Mapping[str, NDArray[Any]]) -> RowRecord:
