@@ -39,7 +39,9 @@ def _labels(folder: str) -> pd.DataFrame:
 def _dataset(folder: str, labels: pd.DataFrame, group: pd.Series) -> Dataset:
     with zipfile.ZipFile(Path(folder) / "val_64.zip") as archive:
         images = np.stack([_pixels(archive.read(name)) for name in labels["file"]])
-    return Dataset({"images": images}, labels["gender"] == "Male", group, name="FairFace, validation")
+    return Dataset(
+        {"images": images}, labels["gender"] == "Male", group, name="FairFace, validation, outcome: taken for a man"
+    )
 
 
 def _pixels(jpeg: bytes) -> NDArray[np.float32]:

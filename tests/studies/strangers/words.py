@@ -46,7 +46,7 @@ def hatecheck(path: str) -> Dataset:
     """HateCheck's cases that name a target, in seven groups by target; the label is 1 for hateful ones."""
     cases = pd.read_csv(path).dropna(subset="target_ident")
     inputs = _inputs(cases["test_case"], path)
-    return Dataset(inputs, cases["label_gold"] == "hateful", cases["target_ident"], name="HateCheck")
+    return Dataset(inputs, cases["label_gold"] == "hateful", cases["target_ident"], name="HateCheck, outcome: flagged")
 
 
 def templates(path: str) -> Dataset:
@@ -59,7 +59,9 @@ def templates(path: str) -> Dataset:
     whole = rows["Text"][rows["Template"] == "name_adj"]
     terms = sorted(set(whole.str.extract(r" is a \S+ (.+)$")[0]), key=len, reverse=True)
     identity = rows["Text"].str.extract(rf"\b({'|'.join(terms)})\b")[0]
-    return Dataset(_inputs(rows["Text"], path), rows["Label"] == "BAD", identity, name="identity templates")
+    return Dataset(
+        _inputs(rows["Text"], path), rows["Label"] == "BAD", identity, name="identity templates, outcome: flagged"
+    )
 
 
 def _inputs(texts: Iterable[str], path: str) -> dict[str, NDArray[Any]]:
