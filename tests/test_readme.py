@@ -367,3 +367,37 @@ def test_the_study_of_biased_labels_says_what_the_readme_says() -> None:
         if (run["data"], run["network"]) == ("compas, race", "constrained")
     ]
     assert f"they keep {min(kept):.2f} to {max(kept):.2f} of their twins' ranking".replace("0.", ".") in text
+
+
+def test_what_rows_and_proxies_cost_is_what_was_measured() -> None:
+    study, text = calibrated(), README.replace("\n", " ")
+    by_rows, by_proxy = (("500 rows", "1000 rows", "2000 rows", "20000 rows"), ("proxy 0.5", "proxy 0.75"))
+    strong, parity = ("proxy 1.5", "proxy 2"), ("parity_penalty", "merged_head")
+
+    def said(bench: str, word: str, *classes: str) -> int:
+        return sum(study[bench]["classes"][name]["verdicts"].get(word, 0) for name in classes)
+
+    def every(word: str, *classes: str) -> str:
+        benches = (*by_proxy, *strong)
+        n = sum(study[bench]["classes"][name]["n"] for bench in benches for name in classes)
+        return f"{sum(said(bench, word, *classes) for bench in benches)} of {n}"
+
+    head, either = "compensating_head", "head_or_suppression"
+    assert {study[bench]["data sets"] for bench in (*by_rows, *by_proxy, *strong)} == {40}
+    assert not any(said(bench, head, "unconstrained") for bench in (*by_rows, *by_proxy, *strong))
+    assert all(said(b, "neutral", "unconstrained") + said(b, "inconclusive", "unconstrained") == 40 for b in by_rows)
+    few, some, more, many = (said(bench, "neutral", "unconstrained") for bench in by_rows)
+    heads, halves = ([said(bench, head, *names) for bench in by_rows] for names in (parity, ("half a merge",)))
+    for words in (
+        f"of 40 ordinary networks {few} are `neutral` on 500 audited rows, {some} on 1,000, {more} on 2,000 and {many}",
+        "Of 80 heads at parity {}, {}, {} and {} are found".format(*heads),
+        "of 40 halves of the merge {}, {}, {} and {}.".format(*halves),
+        f"{said('proxy 0.5', head, *parity)} of 80 heads at parity are `compensating_head` and"
+        f" {said('proxy 0.5', either, *parity)} `head_or_suppression`",
+        f"at .75 they are {said('proxy 0.75', head, *parity)} and {said('proxy 0.75', either, *parity)},",
+        f"at 1.5 and 2 all {sum(said(bench, head, *parity) for bench in strong)} are found",
+        f"Half of the merge is found in {every(head, 'half a merge')} there",
+        f"{every('neutral', 'unconstrained')} ordinary networks are `neutral`",
+    ):
+        assert words in text, words
+    assert sum(said(bench, head, *parity) for bench in strong) == 160
