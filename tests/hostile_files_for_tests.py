@@ -166,10 +166,16 @@ def pictures() -> Iterator[Hostile]:
     yield member("lzma", whole, "a method other than deflate", compression=zipfile.ZIP_LZMA)
     yield member("program", b"%!PS-Adobe-3.0 EPSF-3.0\n", "no image of these kinds")
     yield Hostile("cut.images", packed({**in_archive, b"faces.zip": in_archive[b"faces.zip"][:-9]}), "neither a folder")
-    for name, called in (("up", b"../secret.png"), ("away", b"/etc/passwd"), ("null", b"a\0b"), ("below", b"link.png")):
+    for name, called in (
+        ("up", b"../secret.png"),
+        ("away", b"/etc/passwd"),
+        ("null", b"a\0b"),
+        ("long", b"0" * 9_000),
+        ("below", b"link.png"),
+    ):
         rows = in_folder[b"rows.csv"].replace(b"0.png", called)
         beside = {b"secret.png": whole, b"faces/link.png": LINK + b"../secret.png"}
-        says = "lies outside the folder|null|no such file"
+        says = "lies outside the folder|null|no such file|too long"
         yield Hostile(f"{name}.images", packed({**in_folder, **beside, b"rows.csv": rows}), says)
     other = in_archive[b"rows.csv"].replace(b"file,", b"f" * 9_000 + b",")
     yield Hostile("column.images", packed({**in_archive, b"rows.csv": other}), "has no column 'file'; it has: fff")

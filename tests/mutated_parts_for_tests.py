@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from random import Random
 
 PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST = 2**18
+"""Bytes of what is added to a table."""
+
 LARGE = (0, 1, 255, 9_000, 12_000, 2**16, 2**31 - 1, 2**32 - 1)
 """Widths and heights."""
 
@@ -62,6 +65,10 @@ def changed_settings(content: bytes, random: Random, words: Sequence[str]) -> by
     return "\n".join(lines).encode()
 
 
+def _times(cell: bytes, times: int) -> bytes:
+    return cell * min(times, LARGEST // len(cell))
+
+
 def changed_rows(content: bytes, random: Random, words: Sequence[str]) -> bytes:
     """A table with another cell, another row, or one of either many times."""
     rows = [line.split(b",") for line in content.splitlines()]
@@ -73,12 +80,13 @@ def changed_rows(content: bytes, random: Random, words: Sequence[str]) -> bytes:
         case 1:
             row[at] = random.choice(words).encode()
         case 2:
-            row[at] = (random.choice(other) or b"x") * random.choice((40, 3_000, 60_000))
+            row[at] = _times(random.choice(other)[:60_000] or b"x", random.choice((40, 3_000, 60_000)))
         case 3:
-            rows += [list(row) for _ in range(random.choice((1, 400, 4_000)))]
+            most = LARGEST // (sum(map(len, row)) + len(row))
+            rows += [list(row) for _ in range(min(random.choice((1, 400, 4_000)), most))]
         case 4:
-            row += [row[at]] * random.choice((1, 2, 300))
+            row += [row[at]] * min(random.choice((1, 2, 300)), LARGEST // (len(row[at]) + 1))
         case _:
             for each in rows:
-                each.insert(at, random.choice((row[at], each[-1])))
+                each.insert(at, random.choice((row[at], each[-1]))[:200])
     return b"\n".join(b",".join(row) for row in rows)

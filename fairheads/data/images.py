@@ -208,9 +208,9 @@ class _Images:
         except ImportError as error:
             raise InputError("reading images needs Pillow: pip install 'fairheads[images]'.") from error
         except Exception as error:  # decoders of hostile files raise anything
-            said = str(error).rstrip(".") if isinstance(error, FairheadsError) else first_line(error)
+            said = str(error).rstrip(".") if isinstance(error, FairheadsError) else first_line(error)[:200]
             raise InputError(
-                f"{name!r}, the image of row {row:,} of {self.table.name}, cannot be read: {said}."
+                f"{name[:80]!r}, the image of row {row:,} of {self.table.name}, cannot be read: {said}."
             ) from error
 
 
