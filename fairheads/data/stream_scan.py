@@ -48,6 +48,9 @@ class Reading:
             yield frame
 
     def _check(self, piece: Piece, frame: pd.DataFrame) -> None:
+        for name in (self.label, *self.group):
+            if name not in frame.columns:  # as where Parquet says that it is no column but an index
+                raise InputError(f"{piece.file.name} has no values of {name[:60]!r}; write it without an index.")
         unnamed = [name for name in frame.columns if name.startswith("Unnamed: ")]
         if unnamed:
             raise InputError(
