@@ -90,8 +90,8 @@ def _told(value: Any) -> str:
     """The beginning of a value."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write out a number of thousands of digits
-        return "a huge number"
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        return "something huge"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

@@ -73,10 +73,11 @@ def reports() -> Iterator[Hostile]:
 
 def settings() -> Iterator[Hostile]:
     for name, line, says in (
-        ("digits", b"seed = 0x" + b"f" * 5_000, "'seed' must be a whole number, got a huge number"),
+        ("digits", b"seed = 0x" + b"f" * 5_000, "'seed' must be a whole number, got something huge"),
         ("gap", b"max-gap = " + b"9" * 400, "'max-gap' must be a number"),
         ("nan", b"max-gap = nan", "'max-gap' must be a number, got nan"),
         ("brackets", b"group = " + b"[" * 9_000, "is no TOML file"),
+        ("tables", b"[data" + b".a" * 2_000 + b"]", "'data' must be a text, got something huge"),
         ("null", b'data = "a\\u0000b"', "'data' must be a text"),
         ("null_inside", b'group = ["a\\u0000b"]', "'group' must be without null characters"),
         ("long", b'label = ["' + b"x" * 9_000 + b'"]', "'label' must be a text, got"),
