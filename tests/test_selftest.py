@@ -326,7 +326,7 @@ def test_strengths_that_are_lost_again_are_named(report: SelftestReport) -> None
         )
 
     lost = replace(report, classes=(planted(1.0, 1), planted(0.25, 2), planted(0.5, 3)))
-    assert "found in every run is 0.5 (adds 5.0 margins); not in every run at 1." in lost.summary()
+    assert "found in every run is 0.5 (adds 5.0 margins); not in every run at 1." in " ".join(lost.summary().split())
     assert "Where a planted head was not found: a reason (3 runs)." in lost.summary()
     assert (lost.of("MERGE")[2].suspected, lost.of("MERGE")[2].undecided) == (2, 0)
     never = replace(report, classes=(planted(0.5, 2),))
