@@ -39,9 +39,10 @@ with one_thread():
     for part in parts:
         for row in range(0, len(part), BLOCK):
             network.forward({"x": part[row : row + BLOCK]})
-print(json.dumps([reading, time.process_time() - start]))
+print(json.dumps([reading, time.process_time() - start, time.process_time()]))
 """
-"""Core seconds of reading all rows once, encoded, and of a forward pass over them."""
+"""Core seconds of reading all rows once, encoded, of a forward pass over them, and of the whole process that did that
+and no more: what it imports, and the first look at the table, are in the last one alone."""
 
 AUDIT = """
 import json, resource, sys, time
@@ -106,15 +107,17 @@ def test_every_row_costs_at_most_six_times_reading_and_a_forward_pass_in_bounded
     model: Path, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "rows.parquet", ROWS, 2)
-    reading, forward = json.loads(printed(PEER, file, model))
+    reading, forward, whole = json.loads(printed(PEER, file, model))
     few, least = audited(write(tmp_path / "few.parquet", SAMPLE, 3), model, tmp_path / "few", SAMPLE)
     seconds, peak = audited(file, model, tmp_path / "report", ROWS)
     once = reading + forward
     print(
         f"\n{ROWS:,} rows: reading {reading:.1f} s, a forward pass {forward:.1f} s, both {once:.1f} s; the audit"
-        f" {seconds:.1f} s ({seconds / once:.1f} times both), {seconds - few:.1f} s more than of {SAMPLE:,} rows"
-        f" ({(seconds - few) / once:.1f} times both); peak {peak:.0f} MB, of {SAMPLE:,} rows {least:.0f} MB"
+        f" {seconds:.1f} s ({seconds / once:.1f} times both, {seconds / whole:.1f} times the process that did both),"
+        f" {seconds - few:.1f} s more than of {SAMPLE:,} rows ({(seconds - few) / once:.1f} times both);"
+        f" peak {peak:.0f} MB, of {SAMPLE:,} rows {least:.0f} MB"
     )
     assert seconds - few < 6 * once
+    assert seconds < 6 * whole
     assert peak < 1500
     assert peak - least < 250, "no copy of the rows is held: as text and numbers they take more"
