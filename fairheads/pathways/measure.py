@@ -89,9 +89,14 @@ class TwinMeasure:
         return replace(self, effects=self.effects[list(layers)], replicates=self.replicates[:, list(layers)])
 
 
+TURN = {"swap": -1, "erasure": 1, "equal_merit": -1}
+"""What makes compensating positive in each effect, where the labels of the group lie higher; elsewhere the opposite."""
+
+
 def turned(effects: PointEffects, sign: int) -> tuple[float, float, float]:
     """Swap, erasure and difference at equal merit with the sign that makes compensating positive."""
-    return -sign * effects.swap, sign * effects.erasure, -sign * effects.equal_merit
+    swap, erasure, equal_merit = (sign * turn for turn in TURN.values())
+    return swap * effects.swap, erasure * effects.erasure, equal_merit * effects.equal_merit
 
 
 def _point(effects: PointEffects, aucs: ProbeAucs, keep: Mask, sign: int) -> list[float]:

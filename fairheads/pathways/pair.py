@@ -98,7 +98,7 @@ def pairs_of(data: Dataset | Stream, reference: str | None, sample: int, seed: i
     if isinstance(data, Dataset):
         return [Pair.of(data, code, against, sample, seed) for code, against in contrasts(data, reference)]
     drawn = _drawn(data, reference, sample, seed)
-    needed = np.unique(np.concatenate(list(drawn.values())))
+    needed = _of_any(drawn)
     held = data.take(needed)
     return [
         Pair.of(held.take(np.searchsorted(needed, rows)), code, against, sample, seed)
@@ -111,10 +111,18 @@ def keep_drawn(data: Dataset | Stream, reference: str | None, sample: int, seed:
     if isinstance(data, Dataset):
         contrasts(data, reference)
     else:
-        data.keep(np.unique(np.concatenate(list(_drawn(data, reference, sample, seed).values()))))
+        data.keep(_of_any(_drawn(data, reference, sample, seed)))
 
 
-def _drawn(data: Stream, reference: str | None, sample: int, seed: int) -> dict[tuple[int, int], NDArray[np.int64]]:
+Places = dict[tuple[int, int], NDArray[np.int64]]
+
+
+def _of_any(drawn: Places) -> NDArray[np.int64]:
+    """The rows of all contrasts, ascending and each once."""
+    return np.unique(np.concatenate(list(drawn.values())))
+
+
+def _drawn(data: Stream, reference: str | None, sample: int, seed: int) -> Places:
     """The places of the rows of every contrast."""
     group = data.group
     return {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fairheads.activations import Network
 from fairheads.pathways.effects import erasure_effect, shifts, swap_effect
 from fairheads.pathways.fits import LayerData, fits_of
+from fairheads.pathways.measure import TURN
 from fairheads.pathways.sample import Mask, Sample, shifted_scores
 from fairheads.results import LabelBias, Number, PathwayReport, undefined
 
@@ -50,7 +51,7 @@ def label_bias(network: Network, sample: Sample, report: PathwayReport, seed: in
         made = shifts(relabelled, data, fits_of(relabelled, data))
         after = shifted_scores(network, relabelled, data.name, made.swap if swap else made.erasure)
         found = swap_effect(relabelled, made.placed, after) if swap else erasure_effect(relabelled, after)
-        value = (-found if swap else found) * report.orientation  # as `fairheads.pathways.measure.turned` does
+        value = TURN[effect.kind] * report.orientation * found
         beyond = (value if creates else direction * value) > effect.margin
         if beyond == creates:
             return LabelBias(group=group, share=Number(value=share, n=n), creates=creates)
