@@ -162,14 +162,15 @@ def audited_rows(
 
 def _is_streamed(columns: Columns, *, in_memory: bool) -> bool:
     """Whether the source is a folder, or a large table that is not wanted in memory."""
+    from fairheads.data.files import what_is
     from fairheads.data.unpacked import unpacked_size
 
     source = Path(columns.source)
     if columns.label is None or not columns.group or columns.source == "adult":
         return False
-    if source.is_dir():
+    if (kind := what_is(source)) == "folder":
         return True
-    if in_memory or not source.is_file() or source.suffix in (".npz", ".npy"):
+    if in_memory or kind != "file" or source.suffix in (".npz", ".npy"):
         return False
     return unpacked_size(source, LARGE) >= LARGE
 

@@ -6,6 +6,7 @@ Reports to render or compare, options in TOML, how images are fed, arrays, and i
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import zipfile
 import zlib
@@ -155,7 +156,7 @@ def open_images(folder: Path) -> None:
     """Feed the images of a table; none may come from outside their folder."""
     table = read_table(folder / "rows.csv", label="y", group=["g"])
     faces = folder / "faces.zip"
-    faces = faces if faces.exists() else folder / "faces"
+    faces = faces if os.path.lexists(faces) else folder / "faces"
     for _ in stream_images(table, "file", faces, ImageEncoder.read(folder / "feed.json")):
         pass
     if faces.is_dir():

@@ -178,6 +178,10 @@ def pictures() -> Iterator[Hostile]:
         beside = {b"secret.png": whole, b"faces/link.png": LINK + b"../secret.png"}
         says = "lies outside the folder|null|no such file|too long"
         yield Hostile(f"{name}.images", packed({**in_folder, **beside, b"rows.csv": rows}), says)
+    yield Hostile("link_long.images", packed({**in_archive, b"faces.zip": LINK + b"n" * 300}), "no folder or archive")
+    yield Hostile(
+        "link_circle.images", packed({**in_archive, b"faces.zip": LINK + b"faces.zip"}), "no folder or archive"
+    )
     other = in_archive[b"rows.csv"].replace(b"file,", b"f" * 9_000 + b",")
     yield Hostile("column.images", packed({**in_archive, b"rows.csv": other}), "has no column 'file'; it has: fff")
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 from fairheads.errors import FairheadsError, InputError, first_line
 
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+def what_is(path: Path) -> Literal["file", "folder", "other", "nothing"]:
+    """What lies at a path; links that lead nowhere, in a circle or to a name that is too long are nothing."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return "nothing"
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def tables_in(path: Path) -> list[Path]:
@@ -20,18 +31,18 @@ def tables_in(path: Path) -> list[Path]:
     InputError
         If there is no such file, or no table in the folder.
     """
-    if path.is_dir():
+    if what_is(path) == "folder":
         found = [
             file
             for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).parts)
-            if file.is_file()
+            if what_is(file) == "file"
             and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
             and {".csv", ".parquet", ".pq"} & set(file.suffixes)
         ]
         if not found:
             raise InputError(f"there is no CSV or Parquet file in the folder {str(path)!r}.")
         return found
-    if not path.is_file():
+    if what_is(path) != "file":
         raise InputError(f"there is no file {str(path)!r}.")
     return [path]
 

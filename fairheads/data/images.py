@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fairheads.data.columns import check_columns
 from fairheads.data.dataset import BLOCK, Batch
+from fairheads.data.files import what_is
 from fairheads.data.stream import Stream
 from fairheads.data.table import Table
 from fairheads.errors import ConfigError, FairheadsError, InputError, first_line
@@ -222,9 +223,9 @@ class _Reader(Protocol):
 
 def _reader(source: Path) -> _Reader:
     """What reads an image by its name; nothing outside ``source`` can be named, and an archive is looked over once."""
-    if source.is_dir():
+    if (kind := what_is(source)) == "folder":
         return lambda name: _in_folder(source, name)
-    if not source.exists():
+    if kind != "file":
         raise InputError(f"there is no folder or archive {str(source)!r}.")
     try:
         archive = zipfile.ZipFile(source)
@@ -239,7 +240,7 @@ def _in_folder(folder: Path, name: str) -> bytes:
     file = folder / name
     if not file.resolve().is_relative_to(folder.resolve()):
         raise InputError("it lies outside the folder")
-    if not file.is_file():
+    if what_is(file) != "file":
         raise InputError("there is no such file")
     _refuse_large(file.stat().st_size)
     return file.read_bytes()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fairheads.data.columns import MISSING_TEXTS, check_columns, check_once
 from fairheads.data.csv_frames import check_width, csv_settings
 from fairheads.data.dataset import Dataset
-from fairheads.data.files import is_parquet, reading
+from fairheads.data.files import is_parquet, reading, what_is
 from fairheads.data.outcomes import favourable_of
 from fairheads.data.parquet_batches import parquet_columns
 from fairheads.data.preprocess import MISSING, TableEncoder
@@ -267,7 +267,7 @@ def refuse_missing(kind: str, column: str, count: int) -> None:
 def _read(file: Path, named: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    if not file.is_file():
+    if what_is(file) != "file":
         raise InputError(f"there is no file {str(file)!r}.")
     refuse_bomb(file)
     with reading(file):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairheads.data.files import what_is
 from fairheads.errors import ConfigError, InputError, first_line
 
 LONGEST = 512
@@ -44,7 +45,7 @@ def tokenized(texts: Sequence[str], folder: str | Path) -> tuple[dict[str, NDArr
         If tokenizers is not installed.
     """
     file = Path(folder) / "tokenizer.json"
-    if not file.is_file() or file.stat().st_size > MOST_BYTES:
+    if what_is(file) != "file" or file.stat().st_size > MOST_BYTES:
         raise InputError(
             f"{str(folder)!r} has no tokenizer.json; save the model's tokenizer beside it:"
             " AutoTokenizer.from_pretrained(...).save_pretrained(folder)."

@@ -10,6 +10,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from fairheads.activations import Network, OnnxNetwork, Outcome, TorchNetwork
+from fairheads.data.files import what_is
 from fairheads.errors import ConfigError, FairheadsError, InputError, UnsafeModelError
 from fairheads.models.archives import is_zip, unpacked
 from fairheads.models.bundle import Bundle, load_bundle
@@ -101,9 +102,9 @@ def open_model(path: str | Path, *, factory: str | None = None, outcome: Outcome
     [8]
     """
     source = Path(path)
-    if not source.exists():
+    if (kind := what_is(source)) == "nothing":
         raise InputError(f"there is no model at {str(source)!r}.")
-    opened = _folder(source) if source.is_dir() else _file(source, factory, outcome)
+    opened = _folder(source) if kind == "folder" else _file(source, factory, outcome)
     if factory is not None and not isinstance(opened, _Built):
         raise ConfigError(f"{str(source)!r} brings its own network; leave `factory` out.")
     model = opened.net if isinstance(opened, _Built) else opened
@@ -120,7 +121,7 @@ def open_among(path: str | Path, *, factory: str | None = None, outcome: Outcome
     A bundle needs neither, and a folder of transformers no factory; files are opened as by `open_model`, which raises
     what this does.
     """
-    if not Path(path).is_dir():
+    if what_is(Path(path)) != "folder":
         return open_model(path, factory=factory, outcome=outcome)
     return open_model(path, outcome=outcome if holds_pretrained(path) else None)
 
@@ -142,7 +143,7 @@ def holds_pretrained(folder: str | Path) -> bool:
     True
     """
     source = Path(folder)
-    if not _has_config(source):
+    if not os.path.lexists(source / "config.json"):
         return False
     _refuse_links(source)
     try:
@@ -160,17 +161,9 @@ class _Built:
 
 
 def _folder(folder: Path) -> Bundle | nn.Module:
-    if not _has_config(folder):
+    if not os.path.lexists(folder / "config.json"):
         raise InputError(f"{str(folder)!r} is no model: a folder needs a config.json; known are {KINDS}.")
     return open_pretrained(folder) if holds_pretrained(folder) else load_bundle(folder)
-
-
-def _has_config(folder: Path) -> bool:
-    """Whether there is a config.json, or what `_refuse_links` will refuse."""
-    try:
-        return (folder / "config.json").is_file()
-    except OSError:  # a link to a name that is too long
-        return True
 
 
 def _refuse_links(folder: Path) -> None:
@@ -196,7 +189,7 @@ def _refuse_links(folder: Path) -> None:
 
 def _file(source: Path, factory: str | None, outcome: Outcome | None) -> Network | nn.Module | ExportedProgram | _Built:
     what, end = repr(str(source)), source.suffix.lower()
-    if not source.is_file():
+    if what_is(source) != "file":
         raise InputError(f"{what} is no plain file.")
     try:
         content = source.read_bytes()
