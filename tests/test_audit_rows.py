@@ -27,7 +27,8 @@ import fairheads_cli.audited as cli_rows
 from fairheads.activations import TorchNetwork
 from fairheads.audit import audit, forget
 from fairheads.audit import counting as sums
-from fairheads.data import BLOCK, Dataset, RowRecord, Stream, read_table
+from fairheads.data import BLOCK, Dataset, RowRecord, Stream, dataset, read_table
+from fairheads.data.dataset import NARROW
 from fairheads.errors import InputError
 from fairheads.models import Bundle, save_bundle
 from fairheads.nets import MLP
@@ -150,7 +151,7 @@ def test_a_look_at_more_rows_than_there_are_is_one_at_all_of_them(here: Path) ->
 
 
 def test_an_audit_of_a_stream_reads_it_twice_and_gives_the_report_of_the_same_rows_in_memory() -> None:
-    held, passes = synthetic(900, seed=2), list[int]()
+    held, passes = synthetic(NARROW + 900, seed=2), list[int]()
 
     def parts() -> Iterator[Dataset]:
         for start in range(0, len(held), 350):
@@ -199,7 +200,9 @@ def counted(
 
 
 @pytest.fixture
-def data() -> Dataset:
+def data(monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Rows of ten blocks, which are as small as those of a wide table."""
+    monkeypatch.setattr(dataset, "NARROW", BLOCK)
     return synthetic(10 * BLOCK - 30, seed=1)
 
 
@@ -362,10 +365,11 @@ SERVER = """
 import os, sys
 import torch, scipy.stats, matplotlib.pyplot
 import fairheads.audit.counting as sums
-import fairheads.reports, fairheads.results.page, fairheads.twins, own
+import fairheads.data.dataset, fairheads.reports, fairheads.results.page, fairheads.twins, own
 from fairheads_cli.main import main
 
 sums.EVERY = 0.1
+fairheads.data.dataset.NARROW = 512
 for out in sys.stdin:
     child = os.fork()
     if child == 0:

@@ -3,10 +3,12 @@
 import io
 import json
 import lzma
+import os
 import re
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,8 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fairheads.data import BLOCK, Dataset, RowRecord, Table, TableEncoder, adult, blocks, read_table, stream_table
+from fairheads.data.dataset import FEW, NARROW
+from fairheads.data.files import tables_in, what_is
 from fairheads.data.predictions import tally_file
 from fairheads.errors import ConfigError, InputError
 
@@ -139,8 +143,15 @@ def test_blocks_recut_batches_of_any_sizes(sizes: list[int], rows: int) -> None:
     assert [r for b in cut for r in b.row_id] == list(range(sum(sizes)))
 
 
-def test_blocks_hold_512_rows_unless_told() -> None:
-    assert [len(b) for b in blocks(small(1100, batch_size=100))] == [512, 512, 76] and BLOCK == 512
+@pytest.mark.parametrize(
+    ("columns", "dtype", "rows"),
+    [(FEW, np.float32, NARROW), (FEW + 1, np.float32, BLOCK), (3, np.int64, BLOCK), ((3, 4), np.float32, BLOCK)],
+)
+def test_blocks_hold_512_rows_and_more_of_a_narrow_table(columns: Any, dtype: Any, rows: int) -> None:
+    n = 2 * rows + 76
+    X = np.zeros((n, *np.atleast_1d(columns)), dtype)
+    data = Dataset({"ids": X}, np.arange(n) % 2, np.arange(n) % 2, batch_size=100)
+    assert [len(b) for b in blocks(data)] == [rows, rows, 76] and (BLOCK, NARROW) == (512, 2048)
 
 
 # --- the encoder -------------------------------------------------------------------------------------------------
@@ -673,3 +684,24 @@ def test_a_table_is_read_without_changing_its_file(tmp_path: Path) -> None:
     before = path.read_bytes()
     table = read_table(path, label="hired", group=["sex"])
     assert isinstance(table, Table) and len(table) == 60 and path.read_bytes() == before
+
+
+# --- paths that are odd ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["nowhere", "circle", "long", "pipe", "null\0"])
+def test_what_is_no_file_is_refused_as_not_there_and_never_waited_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "long").symlink_to("n" * 300)
+    os.mkfifo(tmp_path / "pipe")
+    assert what_is(tmp_path / name) == ("other" if name == "pipe" else "nothing")
+    for read in (read_table, stream_table):
+        with pytest.raises(InputError, match="there is no file"):
+            read(tmp_path / name, label="y", group=["g"])
+
+
+def test_links_that_lead_nowhere_are_no_tables_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "gone.csv").symlink_to("n" * 300)
+    (tmp_path / "rows.csv").write_text("y,g\n0,a\n1,b\n")
+    assert what_is(tmp_path) == "folder" and what_is(tmp_path / "rows.csv") == "file"
+    assert [file.name for file in tables_in(tmp_path)] == ["rows.csv"]

@@ -103,11 +103,13 @@ def evaluation_state(module: nn.Module) -> Iterator[None]:
     flags = [(part, part.training) for part in module.modules()]
     devices = {p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)), torch.no_grad():
-        module.eval()
+        if any(flag for _, flag in flags):
+            module.eval()
         torch.backends.mha.set_fastpath_enabled(False)
         try:
             yield
         finally:
             torch.backends.mha.set_fastpath_enabled(fused)
             for part, flag in flags:
-                part.training = flag
+                if part.training != flag:  # setting an attribute of a module costs more than looking
+                    part.training = flag

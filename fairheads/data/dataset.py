@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from fairheads.data.preprocess import TableEncoder
 
 BLOCK = 512
-"""Rows of one forward pass. Float32 results depend on the batch size, so an audit always uses this one."""
+"""Rows of one forward pass. Float32 results depend on the batch size, so an audit always uses the same."""
+
+NARROW, FEW = 2048, 64
+"""Rows of one pass over a table of at most so many columns, where calls cost more than rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +61,15 @@ def joined(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def blocks(batches: Iterable[Batch], rows: int = BLOCK) -> Iterator[Batch]:
-    """The same rows in the same order, cut anew every ``rows`` rows, whatever the sizes of the batches."""
+def blocks(batches: Iterable[Batch], rows: int | None = None) -> Iterator[Batch]:
+    """The same rows in the same order, cut anew every ``rows`` rows, whatever the sizes of the batches.
+
+    By default `BLOCK` rows, or `NARROW` of a table of few columns.
+    """
     held: list[Batch] = []
     count = 0
     for batch in batches:
+        rows = rows or (NARROW if _is_narrow(batch) else BLOCK)
         held.append(batch)
         count += len(batch)
         if count < rows:
@@ -74,6 +81,12 @@ def blocks(batches: Iterable[Batch], rows: int = BLOCK) -> Iterator[Batch]:
         held, count = [together.take(slice(whole, None))], count - whole
     if count:
         yield joined(held)
+
+
+def _is_narrow(batch: Batch) -> bool:
+    return all(
+        v.ndim == 1 or (v.ndim == 2 and v.shape[1] <= FEW and v.dtype.kind == "f") for v in batch.inputs.values()
+    )
 
 
 class Dataset(ShownRows):

@@ -16,6 +16,9 @@ from fairheads.errors import InputError
 if TYPE_CHECKING:
     from fairheads.data.stream import Stream
 
+_HELD = 1 << 22
+"""Bytes of rows that are held as objects at once."""
+
 _MERGED_AT_LEAST = 1 << 16
 """Hashes that are gathered before they are merged, so that small batches do not cost a sort each."""
 
@@ -28,7 +31,9 @@ def row_hashes(data: Batch | Dataset) -> NDArray[np.uint64]:
     """
     columns = [_bytes(values) for _, values in sorted(data.inputs.items())]
     content = np.ascontiguousarray(np.concatenate([*columns, data.y.astype(np.uint8)[:, None]], axis=1))
-    digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in content)
+    whole, step = content.view(f"V{content.shape[1]}")[:, 0], max(1, _HELD // content.shape[1])
+    parts = (whole[start : start + step].tolist() for start in range(0, len(whole), step))
+    digests = b"".join(hashlib.blake2b(row, digest_size=8).digest() for part in parts for row in part)
     return np.frombuffer(digests, np.uint64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ def printed(code: str, *arguments: object) -> str:
     small process stands between.
     """
     words = [sys.executable, "-c", SMALL, code, *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    # As at a user's, what was compiled once is kept, whatever is set for the tests.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=Path(__file__).parent, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
