@@ -17,6 +17,7 @@ from fairheads.results._words import (
     minus_signs,
     printable,
     typeset,
+    unbroken,
 )
 from fairheads.results._words import amount as plain_amount
 from fairheads.results.number import Number
@@ -109,7 +110,7 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], righ
         lines.append(f'<tr role="row"><th role="rowheader" scope="row">{first}</th>{cells}</tr>')
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{_TAG.sub("", caption)}">'
-        f'<table role="table"><caption>{caption}</caption>\n'
+        f'<table role="table"><caption>{unbroken(caption)}</caption>\n'
         f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n'
         '<tbody role="rowgroup">\n' + "\n".join(lines) + "\n</tbody></table></div>"
     )

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from fairheads.results._words import unbroken
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -167,7 +169,7 @@ def picture(draw: Callable[[], Axes], form: str) -> bytes:
 def html_figure(ax: Axes, says: str, caption: str) -> str:
     """The figure of some axes in HTML; ``caption`` is HTML, ``says`` is not."""
     figure = cast("Figure", ax.figure)
-    return f"<figure>{svg(figure, says)}<figcaption>{caption}</figcaption></figure>"
+    return f"<figure>{svg(figure, says)}<figcaption>{unbroken(caption)}</figcaption></figure>"
 
 
 def spread(values: Sequence[float], pad: float = 0.08) -> tuple[float, float]:

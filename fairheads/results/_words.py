@@ -13,6 +13,7 @@ from fairheads.results.number import Number
 NOT_ESTIMABLE = "not estimable"
 
 _MINUS = re.compile(r"(?<![^ \[(])-(?=\d[\d,]*\.\d|\d{1,3},\d{3})|(?<=\de)-(?=\d\d\b)")
+_PER_CENT = re.compile(r"(?<=\d) %")
 
 EXACT = "†"
 EXACT_MEANS = (
@@ -115,6 +116,11 @@ def typeset(number: str) -> str:
 def minus_signs(text: str) -> str:
     """A text with the minus sign of print in ``-0.5``, ``-1,000`` and ``5e-06``; names such as ``-1`` stay."""
     return _MINUS.sub("−", text)
+
+
+def unbroken(text: str) -> str:
+    """A text whose lines do not end between a number and its per cent sign."""
+    return _PER_CENT.sub("\u00a0%", text)
 
 
 def printable(text: str) -> str:
