@@ -274,6 +274,11 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
     since = {
         kind: study[kind]["since the rule was settled"]["no head"]["compensating head"] for kind in ("image", "tokens")
     }
+    fresh = study["later tables"]["summary"]
+    both = [bench["classes"] for bench in (study["table"], study["later tables"])]
+    nulls = [name for name, row in both[0].items() if row["truth"] == "no head"]
+    worst = max(sum(classes[name]["compensating head"]["count"] for classes in both) for name in nulls)
+    every = {sum(classes[name]["n"] for classes in both) for name in nulls}
     assert sum(each["count"] for each in others) == parts["merged_head"]["routed"]["count"]
     for said in (
         f"{study['table']['data sets']} independent data sets of tables",
@@ -292,6 +297,13 @@ def test_the_calibration_study_says_what_the_readme_says() -> None:
         f"on images {of(study['image']['classes']['auxiliary']['undecided'])} networks",
         f"on texts {of(study['tokens']['classes']['residual_inputs']['undecided'])} that were trained on inputs",
         f"run since, {of(since['image'])} and {of(since['tokens'])} networks without a head",
+        f"On {study['later tables']['data sets']} tables more, drawn when the rule had been settled",
+        f"{of(fresh['no head']['compensating head'])} networks without a head were found to have one",
+        f"{of(fresh['no head']['undecided'])} were undecided",
+        f"{of(fresh['whole head']['compensating head'])} heads at parity",
+        f"{of(fresh['half head']['compensating head'])} halves",
+        f"{of(fresh['suppression']['suppression, or either'])} networks whose merit was left out",
+        f"at most {worst} of {', '.join(map(str, sorted(every)))} in any class without a head",
         f"on odd seeds alone {odd['false heads']['count']} of {odd['false heads']['n']} networks without a head",
     ):
         assert said in text, said

@@ -124,7 +124,8 @@ def _judged(number: Number, low: float, threshold: float, twins: int) -> tuple[b
         return False, "nothing was refitted, and without an interval no dissociation is shown"
     beside = f"the lower bound {low:.2f} of the dissociation"
     word = "exceeds" if low > threshold else "does not exceed"
-    return low > threshold, f"{beside} {word} the threshold of {threshold:.2f}, {MARGIN} more than any twin, and at least {LEAST}"
+    rule = f"{MARGIN} more than any twin, and at least {LEAST}"
+    return low > threshold, f"{beside} {word} the threshold of {threshold:.2f} ({rule})"
 
 
 def _layer(one: LayerRouting, number: Number, twins: Sequence[LayerRouting]) -> LayerRoutes:
