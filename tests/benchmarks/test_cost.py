@@ -30,7 +30,7 @@ def median(run: Callable[[], object], times: int = 5) -> float:
 
 
 def say(what: str, seconds: float, peer: str, of_peer: float) -> None:
-    print(f"\n{what}: {seconds:.3f} s; {peer}: {of_peer:.3f} s; ratio {seconds / of_peer:.1f}")
+    print(f"\n{what}: {seconds:.3f} s; {peer}: {of_peer:.3f} s; ratio {seconds / of_peer:.2g}")
 
 
 def python(code: str) -> Callable[[], object]:
