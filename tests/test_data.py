@@ -1,5 +1,6 @@
 """Data sets, blocks, encoders, tables of every pandas type, the embedded Adult, and the record of training rows."""
 
+import errno
 import io
 import json
 import lzma
@@ -698,6 +699,15 @@ def test_what_is_no_file_is_refused_as_not_there_and_never_waited_for(tmp_path: 
     for read in (read_table, stream_table):
         with pytest.raises(InputError, match="there is no file"):
             read(tmp_path / name, label="y", group=["g"])
+
+
+def test_what_may_not_be_looked_at_is_not_called_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(PermissionError, match="denied"):
+        read_table(tmp_path / "rows.csv", label="y", group=["g"])
 
 
 def test_links_that_lead_nowhere_are_no_tables_of_a_folder(tmp_path: Path) -> None:

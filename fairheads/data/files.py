@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,25 @@ from fairheads.errors import FairheadsError, InputError, first_line
 
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""What the system says of a path at which nothing lies."""
+
 
 def what_is(path: Path) -> Literal["file", "folder", "other", "nothing"]:
-    """What lies at a path; links that lead nowhere, in a circle or to a name that is too long are nothing."""
+    """What lies at a path; links that lead nowhere, in a circle or to a name that is too long are nothing.
+
+    Raises
+    ------
+    OSError
+        If it may not be looked at.
+    """
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+        return "nothing"
+    except ValueError:  # a null character
         return "nothing"
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
