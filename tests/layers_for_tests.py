@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import Tensor, nn
+
 from fairheads.activations import Network
+from fairheads.nets import MLP
 from fairheads.pathways.attribution import UnitAttributions, attribute_units
 from fairheads.pathways.fits import Fits, LayerData, every_fit, fits_of
 from fairheads.pathways.neutralise import Neutralised, neutralise_units
@@ -12,10 +15,31 @@ from fairheads.pathways.routing import LayerRouting, route_layer
 from fairheads.pathways.sample import Sample
 
 
+class Tail(nn.Module):
+    """The network from a layer on, as captum wants it: the activation is the input, and a module of its own.
+
+    ``summed`` gives one sum for all rows, of which captum takes one derivative, rather than one a row.
+    """
+
+    def __init__(self, net: MLP, name: str, *, summed: bool = False) -> None:
+        super().__init__()
+        self.summed, self.here = summed, nn.Identity()
+        self.rest = nn.Sequential(*list(net.backbone)[int(name.split(".")[1]) + 1 :], net.head)
+
+    def forward(self, h: Tensor) -> Tensor:
+        logits: Tensor = self.rest(self.here(h))[:, 0]
+        return logits.sum().reshape(1) if self.summed else logits
+
+
+def layers_of(sample: Sample) -> Iterator[LayerData]:
+    """Every layer of the sample."""
+    for name, h in sample.activations.items():
+        yield LayerData.of(sample, name, h, sample.member)
+
+
 def fitted(sample: Sample, intervals: bool) -> Iterator[tuple[LayerData, tuple[Fits, ...]]]:
     """Every layer with its fits; twins need no intervals."""
-    for name, h in sample.activations.items():
-        layer = LayerData.of(sample, name, h, sample.member)
+    for layer in layers_of(sample):
         yield layer, every_fit(sample, layer) if intervals else (fits_of(sample, layer),)
 
 

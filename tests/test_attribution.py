@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerConductance, LayerIntegratedGradients
-from layers_for_tests import attribute_layers
+from layers_for_tests import Tail, attribute_layers
 from torch import Tensor, nn
 
 from fairheads.activations import TorchNetwork
@@ -71,19 +71,6 @@ def test_attributions_add_up_in_a_convolutional_network() -> None:
     for found in attribute_layers(network, sample, 1, intervals=False):
         assert found.completeness == pytest.approx(0, abs=TOLERANCE)
         assert abs(found.effect) > 10 * TOLERANCE
-
-
-class Tail(nn.Module):
-    """The network from a layer on, as captum wants it: the activation is the input, and a module of its own."""
-
-    def __init__(self, net: MLP, name: str) -> None:
-        super().__init__()
-        parts = list(net.backbone)[int(name.split(".")[1]) + 1 :]
-        self.here, self.rest = nn.Identity(), nn.Sequential(*parts, net.head)
-
-    def forward(self, h: Tensor) -> Tensor:
-        out: Tensor = self.rest(self.here(h))[:, 0]
-        return out
 
 
 @pytest.mark.parametrize("activation", ["relu", pytest.param("gelu", marks=pytest.mark.slow)])

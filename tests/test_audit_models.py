@@ -18,7 +18,7 @@ from torch import nn
 
 from fairheads.activations import OnnxNetwork, Outcome, TorchNetwork
 from fairheads.audit import audit
-from fairheads.data import Dataset
+from fairheads.data import Dataset, dataset
 from fairheads.errors import ConfigError, FairheadsWarning, InputError, UnsafeModelError
 from fairheads.models import Bundle, save_bundle, weights_digest
 from fairheads.nets import MLP
@@ -223,7 +223,10 @@ def test_a_twin_that_is_a_bundle_returns_logits_beside_probabilities(here: Path,
         quick(here / "p.pt2", rows, twins=[twin], **settings)
 
 
-def test_what_a_network_cannot_run_is_one_line(here: Path, rows: Dataset, own: AuditReport) -> None:
+def test_what_a_network_cannot_run_is_one_line(
+    here: Path, rows: Dataset, own: AuditReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "NARROW", 512)
     narrow = Dataset(rows.inputs["x"][:, :7], rows.y, rows.group, group_names=rows.group_names)
     with pytest.raises(InputError, match=r"the model cannot be run on the inputs x \(n, 7\): ") as caught:
         quick(here / "net.pt2", narrow)
@@ -237,12 +240,12 @@ def test_what_a_network_cannot_run_is_one_line(here: Path, rows: Dataset, own: A
             self.net = small()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if x.shape[0] == 700:
-                raise KeyError("all rows")
+            if x.shape[0] == 700 - 512:
+                raise KeyError("the last block")
             out: torch.Tensor = self.net(x)
             return out
 
-    with pytest.raises(InputError, match="KeyError: 'all rows'"):
+    with pytest.raises(InputError, match="KeyError: 'the last block'"):
         quick(Fails(), rows)
     assert own.disparity.n == 700
 

@@ -33,8 +33,8 @@ STEPS = 8
 """Points on the path of integrated gradients. The error falls with their number, the cost grows with it."""
 
 RULE = "riemann_middle"
-"""Derivatives of ReLUs jump along the path: midpoints then come nearer than Gauss and Legendre's points, captum's own
-choice (on a 3 x 128 MLP a quarter fewer paths need more than 8), and no roots of polynomials are looked for."""
+"""Derivatives of ReLUs jump along the path: midpoints come nearer there than Gauss and Legendre's points, captum's own
+choice (tests/test_reads.py), and no roots of polynomials are looked for."""
 
 TOLERANCE, FINER = 0.1, (2, 4, 16)
 """Rows whose parts are further than this from adding up (readouts have sd 1) are done again with so many times the

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerIntegratedGradients
+from layers_for_tests import Tail, layers_of
 from test_cost import median, say
-from torch import Tensor, nn
 
 from fairheads.activations import TorchNetwork, one_thread
 from fairheads.data import Dataset
 from fairheads.nets import MLP, ResNet
 from fairheads.pathways.attribution import path_gradients
 from fairheads.pathways.effects import point_effects, shifts
-from fairheads.pathways.fits import LayerData, fits_of
+from fairheads.pathways.fits import fits_of
 from fairheads.pathways.measure import refitted_effects
-from fairheads.pathways.sample import Sample, collect, scores
+from fairheads.pathways.sample import collect, scores
 from fairheads.planted import synthetic
 from fairheads.training import Unconstrained, train
 
@@ -36,11 +36,6 @@ def faces() -> Dataset:
     return Dataset(X, y.astype(np.int64), group, group_names=("a", "b"))
 
 
-def layers_of(sample: Sample) -> list[LayerData]:
-    """Means and products of the units of every layer, and its rows standardised: what all detectors start from."""
-    return [LayerData.of(sample, name, h, sample.member) for name, h in sample.activations.items()]
-
-
 @pytest.mark.parametrize("kind", ["a residual network, 64 pixels", "an MLP of 3 x 128"])
 def test_statistics_effects_and_refits_beside_a_forward_pass(kind: str) -> None:
     images = kind.startswith("a residual")
@@ -51,33 +46,16 @@ def test_statistics_effects_and_refits_beside_a_forward_pass(kind: str) -> None:
         network, member = TorchNetwork(net), data.group == 1
         names = [layer.name for layer in network.survey({"x": data.inputs["x"][:8]})]
         sample = collect(network, data, member, names, 0)
-        layers = layers_of(sample)
+        layers = list(layers_of(sample))
         forward = median(lambda: scores(network, data), 3)
         peer = f"one forward pass of {kind} over {len(data):,} rows"
-        statistics = median(lambda: layers_of(collect(network, data, member, names, 0)), 3)
+        statistics = median(lambda: list(layers_of(collect(network, data, member, names, 0))), 3)
         points = median(lambda: [point_effects(network, sample, each, fits_of(sample, each)) for each in layers], 1)
         refits = median(lambda: [refitted_effects(network, sample, each) for each in layers], 1)
     say("statistics of all layers", statistics, peer, forward)
     say("point effects of all layers", points, peer, forward)
     say("effects of all layers with their 20 refits", refits, peer, forward)
     assert not images or (statistics < 3 * forward and points < 10 * forward and refits < 60 * forward)
-
-
-class Tail(nn.Module):
-    """The network from a layer on, as captum wants it: the activation is the input, and a module of its own.
-
-    ``summed`` gives one sum for all rows, of which captum takes one derivative, rather than one a row.
-    """
-
-    def __init__(self, net: MLP, name: str, summed: bool) -> None:
-        super().__init__()
-        self.summed = summed
-        self.here = nn.Identity()
-        self.rest = nn.Sequential(*list(net.backbone)[int(name.split(".")[1]) + 1 :], net.head)
-
-    def forward(self, h: Tensor) -> Tensor:
-        logits: Tensor = self.rest(self.here(h))
-        return logits.sum().reshape(1) if self.summed else logits[:, 0]
 
 
 def test_attribution_of_all_units_beside_captums_loop_over_layers() -> None:
@@ -97,7 +75,7 @@ def test_attribution_of_all_units_beside_captums_loop_over_layers() -> None:
         def theirs(summed: bool) -> dict[str, np.ndarray]:
             found = {}
             for name, move in moves.items():
-                start, tail = torch.as_tensor(sample.activations[name]), Tail(net, name, summed)
+                start, tail = torch.as_tensor(sample.activations[name]), Tail(net, name, summed=summed)
                 made = LayerIntegratedGradients(tail, tail.here).attribute(start + torch.as_tensor(move), start)
                 found[name] = toward @ made.detach().numpy()
             return found

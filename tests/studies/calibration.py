@@ -65,7 +65,7 @@ def main(
         if name in BY_KIND:
             halves = {half: seeds_where(found, odd) for half, odd in (("even seeds", False), ("odd seeds", True))}
             result[name]["rules"] = {half: rules(those) for half, those in halves.items() if those}
-            if later := [one for one in found if one.seed >= SETTLED.get(name, BENCHES[name].data_sets)]:
+            if later := [one for one in found if name in SETTLED and one.seed >= SETTLED[name]]:
                 result[name]["since the rule was settled"] = summary(later)
         for word, row in result[name]["classes"].items():
             click.echo(f"{name:10} {word:24} {row['truth']:12} {row['n']:4} {row['verdicts']}")
